@@ -1,0 +1,2 @@
+//! The `mandrill` program: a thin entry over the library.
+fn main() {}

@@ -1,0 +1,69 @@
+//! Time as the consumer sees it: nanoseconds on one clock that does not stop in suspend.
+//!
+//! Core never asks the operating system what time it is; an [`Instant`] comes from a
+//! [`Clock`](crate::Clock), which is boot time in the real adapters and a counter in simulation.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A point in time: nanoseconds since the origin of the [`Clock`](crate::Clock) that made it.
+///
+/// Instants of different clocks must not be compared. Arithmetic saturates: a lease that would end
+/// after the end of time (584 years) ends there.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_core::Instant;
+/// use std::time::Duration;
+///
+/// let start = Instant::from_nanos(1_000);
+/// let later = start + Duration::from_nanos(500);
+/// assert_eq!(later.as_nanos(), 1_500);
+/// assert_eq!(later - start, Duration::from_nanos(500));
+/// assert_eq!(start - later, Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The origin of every clock.
+    pub const ZERO: Self = Self(0);
+
+    /// The instant `nanos` nanoseconds after the clock's origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// How much later `self` is; zero when it is not later.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -1,0 +1,2 @@
+//! The `mandrill` program with fault points, for the rigs.
+fn main() {}
