@@ -12,7 +12,7 @@ pub enum Exit {
     /// 0: done.
     Done,
     /// 1: it failed, or a restart failed or was lost.
-    Failed,
+    Error,
     /// 2: wrong usage, a wrong config, or an unknown target.
     Usage,
     /// 3: policy blocked the restart that was waited for.
@@ -34,7 +34,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Failed => 1,
+            Self::Error => 1,
             Self::Usage => 2,
             Self::Blocked => 3,
             Self::Store => 4,
@@ -74,7 +74,7 @@ impl Failure {
 
     /// Exit 1.
     pub fn failed(message: impl AsRef<str>) -> Self {
-        Self::new(Exit::Failed, message)
+        Self::new(Exit::Error, message)
     }
 
     /// Exit 2.
