@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::target::Target;
 
+pub mod duration;
+
 /// Everything `mandrill run` needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
