@@ -1,1 +1,3 @@
-//! Placeholder of the crate map.
+//! Contract suites, specs and rigs over the whole workspace; what several of them share.
+
+pub mod rig;
