@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -41,6 +42,24 @@ pub trait Broker: Send + Sync {
 
     /// What this broker can do.
     fn caps(&self) -> Caps;
+}
+
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
+        (**self).receive(pull)
+    }
+
+    fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        (**self).settle(batch)
+    }
+
+    fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        (**self).extend(batch)
+    }
+
+    fn caps(&self) -> Caps {
+        (**self).caps()
+    }
 }
 
 /// What [`Broker::receive`] is asked for.

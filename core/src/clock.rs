@@ -1,5 +1,7 @@
 //! The time port.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 
 use crate::Instant;
@@ -52,4 +54,14 @@ pub trait Clock: Send + Sync {
     ///
     /// Cancel safe: dropping the future only forgets the timer.
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Instant {
+        (**self).now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        (**self).sleep_until(deadline)
+    }
 }

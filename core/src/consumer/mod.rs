@@ -1,0 +1,65 @@
+//! The consumer: built once, run once.
+
+mod builder;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_channel::Receiver;
+
+pub use builder::{Builder, NoBroker, NoClock, NoHandler};
+
+use builder::Settings;
+
+use crate::control::Shared;
+use crate::handler::Execution;
+use crate::{Broker, Control, Plan, Report};
+
+/// Receives messages under lease, runs a handler for each, and settles them.
+///
+/// See the [crate's example](crate) and [`Builder`].
+#[must_use = "a consumer does nothing until it is run"]
+pub struct Consumer<E> {
+    broker: Arc<dyn Broker>,
+    execution: E,
+    settings: Settings,
+    shared: Arc<Shared>,
+    control: Control,
+    stops: Receiver<Plan>,
+}
+
+impl Consumer<NoHandler> {
+    /// Starts with nothing: a broker, a clock and a handler must be given before `build` exists.
+    pub fn builder() -> Builder<NoBroker, NoClock, NoHandler> {
+        Builder::new()
+    }
+}
+
+impl<E: Execution> Consumer<E> {
+    /// A handle to this consumer.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Consumes until [`Control::stop`], the end of the source, or a failure of the broker.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future drops the handlers and settles nothing; the leases run
+    /// out by themselves and the messages are delivered again.
+    pub async fn run(self) -> Report {
+
+        Report::default()
+    }
+}
+
+impl<E> fmt::Debug for Consumer<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

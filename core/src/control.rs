@@ -1,0 +1,170 @@
+//! The handle to a running consumer, and what its parts tell the engine.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use futures::future::BoxFuture;
+use futures::task::AtomicWaker;
+
+use crate::lease::Handle;
+use crate::{Clock, Event, Stats};
+
+/// How long each phase of a stop may take.
+///
+/// Default: `drain` 20 s, `grace` 3 s, `flush` 2 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// How long handlers may go on, with their leases extended, before they are cancelled.
+    pub drain: Duration,
+    /// How long shielded work may go on after that.
+    pub grace: Duration,
+    /// How long the last settlements may take after that.
+    pub flush: Duration,
+}
+
+/// Stops a consumer and shows what it does; any thread may hold one.
+#[derive(Clone)]
+pub struct Control {
+    stops: Sender<Plan>,
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    pub(crate) fn new(shared: Arc<Shared>) -> (Self, Receiver<Plan>) {
+        let (stops, requests) = async_channel::bounded(STOPS_MAX);
+        (Self { stops, shared }, requests)
+    }
+
+    /// Asks the consumer to stop. Never waits; works before, during and after
+    /// [`run`](crate::Consumer::run).
+    ///
+    /// The first call stops in order: the source is closed and what has not started is released,
+    /// handlers drain, are cancelled at the end of [`Plan::drain`], shielded work goes on for
+    /// [`Plan::grace`], settlements are flushed for [`Plan::flush`]. A phase with nothing to wait
+    /// for takes no time.
+    ///
+    /// The second call cancels at once: handlers are dropped, shielded work is abandoned, and
+    /// only the settlements are waited for, within *its* plan's `flush`. The third gives up: what
+    /// is left ends as abandoned and `run` returns. Further calls do nothing.
+    pub fn stop(&self, plan: Plan) {
+        // Ignored: full means that the consumer already gives up, closed that it has ended.
+        let _ = self.stops.try_send(plan);
+    }
+
+    /// What the consumer was doing at the end of its last poll.
+    pub fn stats(&self) -> Stats {
+        *lock(&self.shared.stats)
+    }
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(20),
+            grace: Duration::from_secs(3),
+            flush: Duration::from_secs(2),
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the engine shares with its handlers, on whichever thread they run.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Polls longer than this are reported.
+    pub(crate) slow_poll: Duration,
+    /// When the latest poll of an inline handler ended: the start of the next one.
+    pub(crate) poll_ended: AtomicU64,
+    stats: Mutex<Stats>,
+    inbox: Mutex<Inbox>,
+    waker: AtomicWaker,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Arc<dyn Clock>, slow_poll: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            slow_poll,
+            poll_ended: AtomicU64::new(0),
+            stats: Mutex::default(),
+            inbox: Mutex::default(),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Tells the engine something; after the engine has gone, the notice is dropped.
+    pub(crate) fn notify(&self, notice: Notice) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            drop(inbox);
+            return;
+        }
+        inbox.notices.push(notice);
+        drop(inbox);
+        // After the push: the engine registers its waker before it looks.
+        self.waker.wake();
+    }
+
+    /// Takes what was notified since the last call.
+    pub(crate) fn drain_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut lock(&self.inbox).notices)
+    }
+
+    /// Refuses further notices and takes those that are left.
+    pub(crate) fn close(&self) -> Vec<Notice> {
+        let mut inbox = lock(&self.inbox);
+        inbox.closed = true;
+        std::mem::take(&mut inbox.notices)
+    }
+
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn publish(&self, stats: Stats) {
+        *lock(&self.stats) = stats;
+    }
+
+    /// Reads the clock at the end of an inline poll and returns how long it took.
+    pub(crate) fn chain_poll(&self) -> Duration {
+        let ended = self.clock.now();
+        // Relaxed: inline handlers are polled by one task; the value orders nothing.
+        let started = self.poll_ended.swap(ended.as_nanos(), Ordering::Relaxed);
+        Duration::from_nanos(ended.as_nanos().saturating_sub(started))
+    }
+}
+
+/// What a delivery tells the engine between its start and its end.
+pub(crate) enum Notice {
+    /// For the observer.
+    Event(Event),
+    /// Work that outlives the cancellation of its handler.
+    Shield {
+        delivery: Handle,
+        work: BoxFuture<'static, Option<String>>,
+    },
+}
+
+#[derive(Default)]
+struct Inbox {
+    notices: Vec<Notice>,
+    closed: bool,
+}
+
+/// Locks a mutex whose data is valid at every step, so that poisoning says nothing.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Drain, cancel, give up: a fourth request would have nothing to add.
+const STOPS_MAX: usize = 3;

@@ -1,0 +1,260 @@
+//! One delivery, as its handler sees it.
+
+mod shield;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::task::AtomicWaker;
+
+pub use shield::{ShieldError, Shielded};
+
+use crate::control::{Notice, Shared, lock};
+use crate::isolate::Watch;
+use crate::lease::Handle;
+use crate::signal::{Signal, Wait};
+use crate::{DeliveryKey, Event, Instant, LeaseToken, Message, MessageId};
+
+/// A message in the hands of its handler, under a lease that the consumer keeps.
+///
+/// A clone is another view of the same delivery: the delivery ends when its handler does, however
+/// many views there are, and dropping one does nothing.
+#[derive(Clone)]
+pub struct Delivery {
+    scope: Arc<Scope>,
+}
+
+impl Delivery {
+    /// The message's id.
+    pub fn id(&self) -> &MessageId {
+        &self.scope.message.id
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.scope.message.attempt
+    }
+
+    /// What was published.
+    pub fn payload(&self) -> &[u8] {
+        &self.scope.message.payload
+    }
+
+    /// The lease's name at the start of the handler: a fencing token for what the handler writes.
+    pub fn lease_token(&self) -> &LeaseToken {
+        &self.scope.message.lease
+    }
+
+    /// How long the lease is certain to last unless it is extended again; zero once it is lost.
+    pub fn lease_remaining(&self) -> Duration {
+        if self.is_lease_lost() {
+            return Duration::ZERO;
+        }
+        // Relaxed: a bound that may be read a moment late.
+        let deadline = Instant::from_nanos(self.scope.deadline.load(Ordering::Relaxed));
+        deadline - self.scope.shared.clock.now()
+    }
+
+    /// Whether the lease was lost: another consumer may have the message now.
+    pub fn is_lease_lost(&self) -> bool {
+        self.scope.lost.is_set()
+    }
+
+    /// Resolves when the lease is lost, and never if it is not.
+    pub fn lease_lost(&self) -> LeaseLost {
+        LeaseLost {
+            wait: Wait::new(self.clone()),
+        }
+    }
+
+    /// Whether the handler was cancelled: shielded work may want to hurry.
+    pub fn is_cancelled(&self) -> bool {
+        self.scope.cancelled.load(Ordering::Acquire)
+    }
+
+    /// The delivery's name in events.
+    pub fn key(&self) -> DeliveryKey {
+        DeliveryKey {
+            id: self.id().clone(),
+            attempt: self.attempt(),
+        }
+    }
+
+    pub(crate) fn new(
+        handle: Handle,
+        message: Message,
+        deadline: Instant,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let scope = Scope {
+            handle,
+            message,
+            shared,
+            deadline: AtomicU64::new(deadline.as_nanos()),
+            cancelled: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            lost: Signal::default(),
+            last_error: Mutex::new(None),
+        };
+        Self {
+            scope: Arc::new(scope),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.scope.shared
+    }
+
+    pub(crate) fn set_lease_deadline(&self, deadline: Instant) {
+        // Relaxed: see `lease_remaining`.
+        self.scope
+            .deadline
+            .store(deadline.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_lease_lost(&self) {
+        self.scope.lost.set();
+    }
+
+    /// Has the handler dropped at its next poll, which this brings about.
+    pub(crate) fn cancel(&self) {
+        // Release, then wake: pairs with the order register, then load in `Watch::before`.
+        self.scope.cancelled.store(true, Ordering::Release);
+        self.scope.waker.wake();
+    }
+
+    /// Reports a failed branch and remembers it as the reason of a dead letter.
+    pub(crate) fn branch_failed(&self, branch: &'static str, error: String, required: bool) {
+        if required {
+            *lock(&self.scope.last_error) = Some(format!("{branch}: {error}"));
+        }
+        let delivery = self.key();
+        self.notify(Notice::Event(Event::BranchFailed {
+            delivery,
+            branch,
+            error,
+            required,
+        }));
+    }
+
+    pub(crate) fn take_last_error(&self) -> Option<String> {
+        lock(&self.scope.last_error).take()
+    }
+
+    fn notify(&self, notice: Notice) {
+        self.scope.shared.notify(notice);
+    }
+
+    /// Reports a poll that took longer than the threshold.
+    fn check_poll(&self, took: Duration) {
+        if took > self.scope.shared.slow_poll {
+            self.notify(Notice::Event(Event::SlowPoll {
+                delivery: self.key(),
+                took,
+            }));
+        }
+    }
+
+    fn before_poll(&self, cx: &mut Context<'_>) -> bool {
+        // Registered before the load: a cancel between the two wakes.
+        self.scope.waker.register(cx.waker());
+        self.is_cancelled()
+    }
+}
+
+impl AsRef<Signal> for Delivery {
+    fn as_ref(&self) -> &Signal {
+        &self.scope.lost
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("id", self.id())
+            .field("attempt", &self.attempt())
+            .field("lease_token", self.lease_token())
+            .field("lease_lost", &self.is_lease_lost())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Resolves when a delivery's lease is lost: see [`Delivery::lease_lost`].
+///
+/// # Cancel safety
+///
+/// Cancel safe: dropping it only stops the waiting.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct LeaseLost {
+    wait: Wait<Delivery>,
+}
+
+impl Future for LeaseLost {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.wait).poll(cx)
+    }
+}
+
+/// Watches a handler that is polled by the engine: polls follow one another, so that the end of
+/// one is the start of the next and one clock read per poll is enough.
+pub(crate) struct InlineWatch<'a>(pub(crate) &'a Delivery);
+
+impl Watch for InlineWatch<'_> {
+    fn before(&self, cx: &mut Context<'_>) -> bool {
+        self.0.before_poll(cx)
+    }
+
+    fn after(&self) {
+        self.0.check_poll(self.0.scope.shared.chain_poll());
+    }
+}
+
+/// Watches a handler that is a task of its own: nothing is known about the time between its polls.
+pub(crate) struct SpawnedWatch<'a> {
+    delivery: &'a Delivery,
+    started: AtomicU64,
+}
+
+impl<'a> SpawnedWatch<'a> {
+    pub(crate) fn new(delivery: &'a Delivery) -> Self {
+        Self {
+            delivery,
+            started: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Watch for SpawnedWatch<'_> {
+    fn before(&self, cx: &mut Context<'_>) -> bool {
+        let now = self.delivery.scope.shared.clock.now();
+        // Relaxed: written and read by the one task that polls.
+        self.started.store(now.as_nanos(), Ordering::Relaxed);
+        self.delivery.before_poll(cx)
+    }
+
+    fn after(&self) {
+        let started = Instant::from_nanos(self.started.load(Ordering::Relaxed));
+        self.delivery
+            .check_poll(self.delivery.scope.shared.clock.now() - started);
+    }
+}
+
+struct Scope {
+    handle: Handle,
+    message: Message,
+    shared: Arc<Shared>,
+    deadline: AtomicU64,
+    cancelled: AtomicBool,
+    /// The handler's, for cancellation.
+    waker: AtomicWaker,
+    lost: Signal,
+    last_error: Mutex<Option<String>>,
+}

@@ -1,0 +1,189 @@
+//! What the consumer tells its observer.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{MessageId, Plan};
+
+/// Names one delivery in events: the message and which attempt it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeliveryKey {
+    /// The message.
+    pub id: MessageId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// Something that happened in a consumer, in the order in which it happened.
+///
+/// Each delivery has one [`Event::Received`] and later exactly one of its ends: `Acked`, `Nacked`,
+/// `Released`, `DeadLettered`, `Expired`, `Abandoned` or `Merged`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message came from the broker; its lease runs.
+    Received(DeliveryKey),
+    /// A handler asked for another attempt, or panicked; `Nacked` follows when the broker knows.
+    Retried {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The delay before the next attempt.
+        after: Duration,
+    },
+    /// A handler put its message off, not as an attempt; `Nacked` follows when the broker knows.
+    Postponed {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The delay before the next delivery.
+        after: Duration,
+    },
+    /// End: the broker has confirmed the ack.
+    Acked(DeliveryKey),
+    /// End: the broker will deliver the message again.
+    Nacked {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The delay before the next delivery.
+        after: Duration,
+        /// Whether this delivery was an attempt.
+        counted: bool,
+    },
+    /// End: handed back unstarted at shutdown.
+    Released(DeliveryKey),
+    /// End: moved to the dead letters.
+    DeadLettered {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// Why.
+        reason: String,
+    },
+    /// A lease was extended.
+    Extended(DeliveryKey),
+    /// One poll of a handler took longer than the threshold: it blocks the executor.
+    SlowPoll {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// How long the poll took.
+        took: Duration,
+    },
+    /// The lease ended before the delivery was settled. The handler is told and may finish.
+    LeaseLost(DeliveryKey),
+    /// A branch of a fan-out failed or panicked.
+    BranchFailed {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The branch's name.
+        branch: &'static str,
+        /// The error with its sources, for a person.
+        error: String,
+        /// Whether an ack needs this branch.
+        required: bool,
+    },
+    /// A handler panicked; the message is retried.
+    HandlerPanicked {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The panic's message.
+        message: String,
+    },
+    /// Shielded work panicked; an ack turns into a retry.
+    ShieldPanicked {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// The panic's message.
+        message: String,
+    },
+    /// End: the same message was already in hand, under this or an earlier lease.
+    Merged(DeliveryKey),
+    /// End: the lease was lost, so nothing was told to the broker.
+    Expired(DeliveryKey),
+    /// End: given up at shutdown or after a broker failure; its lease runs out by itself.
+    Abandoned(DeliveryKey),
+    /// A broker call failed; it is retried unless the failure is permanent.
+    BrokerFailed {
+        /// Which call.
+        call: BrokerCall,
+        /// The error with its sources, for a person.
+        error: String,
+        /// Whether the consumer stops because of it.
+        permanent: bool,
+    },
+    /// The consumer entered a phase.
+    Phase(Phase),
+}
+
+/// A method of the broker port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerCall {
+    /// [`Broker::receive`](crate::Broker::receive).
+    Receive,
+    /// [`Broker::settle`](crate::Broker::settle).
+    Settle,
+    /// [`Broker::extend`](crate::Broker::extend).
+    Extend,
+}
+
+/// Where a consumer is in its life; it only ever moves down this list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Receives and handles.
+    #[default]
+    Running,
+    /// The source is closed and unstarted messages are released; handlers may finish, with their
+    /// leases extended, for [`Plan::drain`].
+    Draining,
+    /// Handlers have been cancelled; shielded work may finish, for [`Plan::grace`].
+    Grace,
+    /// Only settlements are left, for [`Plan::flush`].
+    Flushing,
+    /// Nothing is left.
+    Closed,
+}
+
+impl Event {
+    /// The delivery that the event is about, if it is about one.
+    pub fn delivery(&self) -> Option<&DeliveryKey> {
+        match self {
+            Self::Received(delivery)
+            | Self::Retried { delivery, .. }
+            | Self::Postponed { delivery, .. }
+            | Self::Acked(delivery)
+            | Self::Nacked { delivery, .. }
+            | Self::Released(delivery)
+            | Self::DeadLettered { delivery, .. }
+            | Self::Extended(delivery)
+            | Self::SlowPoll { delivery, .. }
+            | Self::LeaseLost(delivery)
+            | Self::BranchFailed { delivery, .. }
+            | Self::HandlerPanicked { delivery, .. }
+            | Self::ShieldPanicked { delivery, .. }
+            | Self::Merged(delivery)
+            | Self::Expired(delivery)
+            | Self::Abandoned(delivery) => Some(delivery),
+            Self::BrokerFailed { .. } | Self::Phase(_) => None,
+        }
+    }
+
+    /// The id of the message that the event is about, if it is about one.
+    pub fn id(&self) -> Option<&MessageId> {
+        self.delivery().map(|delivery| &delivery.id)
+    }
+}
+
+impl Phase {
+    /// The most time a stop allows for this phase; `None` where there is no limit.
+    pub fn limit(self, plan: &Plan) -> Option<Duration> {
+        match self {
+            Self::Draining => Some(plan.drain),
+            Self::Grace => Some(plan.grace),
+            Self::Flushing => Some(plan.flush),
+            Self::Running | Self::Closed => None,
+        }
+    }
+}
+
+impl fmt::Display for DeliveryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (attempt {})", self.id, self.attempt)
+    }
+}

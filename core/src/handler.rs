@@ -1,0 +1,127 @@
+//! Handlers, and the two ways to run them: inside `run()`, or as tasks of an executor.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use futures::task::{FutureObj, Spawn};
+
+use crate::delivery::{InlineWatch, SpawnedWatch};
+use crate::isolate::{Isolated, Unwatched, isolate};
+use crate::{Delivery, Verdict};
+
+/// Handles one message at a time; many calls run side by side, up to the consumer's concurrency.
+///
+/// Every `async |delivery: &Delivery| -> Verdict` closure or function is one. It may be `!Send`; then
+/// so is the consumer's `run()`. The delivery is settled by the verdict after the future has ended:
+/// a panic, a cancel and an early return all lead to a nack, never to an ack.
+pub trait Handler {
+    /// Handles `delivery`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The consumer drops the future to cancel it, at any of its await points. Work that must not
+    /// be cut there goes into [`Delivery::shield`].
+    fn handle(&self, delivery: &Delivery) -> impl Future<Output = Verdict>;
+}
+
+impl<F: AsyncFn(&Delivery) -> Verdict> Handler for F {
+    async fn handle(&self, delivery: &Delivery) -> Verdict {
+        self(delivery).await
+    }
+}
+
+/// How handlers are run: [`Inline`] or [`Spawned`]. Sealed.
+pub trait Execution: sealed::Sealed {
+    /// Runs the handler of one delivery to its end.
+    #[doc(hidden)]
+    fn execute(&self, delivery: Delivery) -> impl Future<Output = Finish>;
+}
+
+/// Handlers polled by the consumer's own future.
+pub struct Inline<H>(pub(crate) H);
+
+/// Handlers that are tasks of an executor.
+pub struct Spawned<S, F> {
+    pub(crate) spawn: S,
+    pub(crate) handler: Arc<F>,
+}
+
+/// How a handler ended.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Finish {
+    /// With a verdict.
+    Verdict(Verdict),
+    /// With a panic of this message.
+    Panicked(String),
+    /// Cancelled by the consumer.
+    Cancelled,
+    /// Its executor dropped it.
+    Dropped,
+    /// Its executor did not take it.
+    Refused,
+}
+
+impl<H: Handler> Execution for Inline<H> {
+    async fn execute(&self, delivery: Delivery) -> Finish {
+        // The call is inside the block: a handler may panic before it has made its future.
+        let handling = async { self.0.handle(&delivery).await };
+        isolate(&InlineWatch(&delivery), handling).await.into()
+    }
+}
+
+impl<S, F> Execution for Spawned<S, F>
+where
+    S: Spawn,
+    F: for<'a> Fn(&'a Delivery) -> BoxFuture<'a, Verdict> + Send + Sync + 'static,
+{
+    async fn execute(&self, delivery: Delivery) -> Finish {
+        let (sender, receiver) = oneshot::channel();
+        let handler = Arc::clone(&self.handler);
+        let task = async move {
+            let handling = async { handler(&delivery).await };
+            let finish = isolate(&SpawnedWatch::new(&delivery), handling)
+                .await
+                .into();
+            drop(handler);
+            // Ignored: the consumer has given the delivery up.
+            let _ = sender.send(finish);
+        };
+        let spawning = async { self.spawn.spawn_obj(FutureObj::new(Box::new(task))) };
+        match isolate(&Unwatched, spawning).await {
+            Isolated::Done(Ok(())) => receiver.await.unwrap_or(Finish::Dropped),
+            _ => Finish::Refused,
+        }
+    }
+}
+
+impl<H> fmt::Debug for Inline<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inline").finish_non_exhaustive()
+    }
+}
+
+impl<S, F> fmt::Debug for Spawned<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawned").finish_non_exhaustive()
+    }
+}
+
+impl From<Isolated<Verdict>> for Finish {
+    fn from(isolated: Isolated<Verdict>) -> Self {
+        match isolated {
+            Isolated::Done(verdict) => Self::Verdict(verdict),
+            Isolated::Panicked(message) => Self::Panicked(message),
+            Isolated::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<H> Sealed for super::Inline<H> {}
+    impl<S, F> Sealed for super::Spawned<S, F> {}
+}

@@ -1,0 +1,87 @@
+//! Keeps a panic inside the future that raised it.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+/// What ended an isolated future.
+#[derive(Debug)]
+pub(crate) enum Isolated<T> {
+    /// It completed.
+    Done(T),
+    /// It, or its destructor, panicked with this message.
+    Panicked(String),
+    /// `before` asked for its end: it was dropped.
+    Cancelled,
+}
+
+/// What [`isolate`] asks around each poll.
+pub(crate) trait Watch {
+    /// Whether the future is to be dropped instead of polled.
+    fn before(&self, cx: &mut Context<'_>) -> bool;
+    /// A poll has ended.
+    fn after(&self);
+}
+
+/// Nothing to watch.
+pub(crate) struct Unwatched;
+
+/// Drives `future`, containing panics of its polls and of its drop.
+///
+/// # Cancel safety
+///
+/// Cancel safe: dropping it drops `future`.
+pub(crate) async fn isolate<F: Future>(watch: &impl Watch, future: F) -> Isolated<F::Output> {
+    let mut slot = pin!(Some(future));
+    let ended = poll_fn(|cx| {
+        let Some(future) = slot.as_mut().as_pin_mut() else {
+            // Not reached: `poll_fn` is not polled after it was ready, and only then is it empty.
+            return Poll::Ready(Isolated::Cancelled);
+        };
+        if watch.before(cx) {
+            return Poll::Ready(Isolated::Cancelled);
+        }
+        // Unwind safe: after a panic the future is dropped and never polled again.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+        watch.after();
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Isolated::Done(output)),
+            Err(payload) => Poll::Ready(Isolated::Panicked(panic_message(payload))),
+        }
+    })
+    .await;
+    match catch_unwind(AssertUnwindSafe(|| slot.set(None))) {
+        Ok(()) => ended,
+        Err(payload) => Isolated::Panicked(panic_message(payload)),
+    }
+}
+
+/// The text of a panic, whose payload is dropped without a chance to panic again.
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
+    let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    };
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // Leaked on purpose: its destructor may panic as well, and so on.
+        std::mem::forget(second);
+    }
+    message
+}
+
+impl Watch for Unwatched {
+    fn before(&self, _cx: &mut Context<'_>) -> bool {
+        false
+    }
+
+    fn after(&self) {}
+}
+
+#[cfg(test)]
+mod tests;
