@@ -1,0 +1,132 @@
+//! What the broker writes down: the truth about a message, and the trace that tests assert on.
+
+use std::fmt;
+use std::time::Duration;
+
+use mayhem_core::{Instant, LeaseToken, MessageId, Settle};
+
+/// What a message has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fate {
+    /// Waits to be delivered, not before an instant.
+    Ready {
+        /// The instant.
+        from: Instant,
+    },
+    /// Somebody holds it.
+    Leased {
+        /// The lease that counts.
+        lease: LeaseToken,
+        /// When it really ends.
+        until: Instant,
+    },
+    /// Done.
+    Acked,
+    /// Moved to the dead letters.
+    Dead {
+        /// The consumer's reason.
+        reason: String,
+    },
+}
+
+/// What the broker knows of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// What it has come to.
+    pub fate: Fate,
+    /// How often it was delivered under a lease of its own; duplicates are not counted.
+    pub deliveries: u32,
+    /// How many of these ended as attempts: counted nacks, and leases that ran out.
+    pub attempts: u32,
+}
+
+/// One thing that happened to one message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fact {
+    /// When.
+    pub at: Instant,
+    /// To which message.
+    pub id: MessageId,
+    /// Under which lease; `None` for the publishing.
+    pub lease: Option<LeaseToken>,
+    /// What.
+    pub kind: FactKind,
+}
+
+/// What can happen to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FactKind {
+    /// It was published.
+    Published,
+    /// It was leased and sent to the consumer.
+    Delivered {
+        /// The attempt the consumer was told.
+        attempt: u32,
+        /// The deadline the consumer was told.
+        deadline: Instant,
+    },
+    /// The same lease was sent to the consumer once more.
+    Duplicated,
+    /// The consumer called `settle`; whether it arrives is another fact.
+    SettleCalled(SettleKind),
+    /// The consumer called `extend`.
+    ExtendCalled,
+    /// The lease now ends at an instant.
+    Extended {
+        /// The instant.
+        until: Instant,
+    },
+    /// A settlement took effect.
+    Settled(SettleKind),
+    /// The lease ran out, or was forgotten.
+    Expired,
+    /// A settlement or extension came under a lease that did not count any more.
+    Refused,
+}
+
+/// A [`Settle`] without its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SettleKind {
+    /// [`Settle::Ack`].
+    Ack,
+    /// [`Settle::Nack`].
+    Nack {
+        /// Not to be delivered before this long.
+        after: Duration,
+        /// Whether it was an attempt.
+        counted: bool,
+    },
+    /// [`Settle::Dead`].
+    Dead,
+}
+
+impl Fate {
+    /// Whether it will never be delivered again.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Acked | Self::Dead { .. })
+    }
+}
+
+impl From<&Settle> for SettleKind {
+    fn from(settle: &Settle) -> Self {
+        match settle {
+            Settle::Ack => Self::Ack,
+            Settle::Nack { after, counted } => Self::Nack {
+                after: *after,
+                counted: *counted,
+            },
+            Settle::Dead { .. } => Self::Dead,
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = Duration::from_nanos(self.at.as_nanos());
+        let lease = self.lease.as_ref().map_or("", LeaseToken::as_str);
+        write!(f, "{at:?} {} {lease} {:?}", self.id, self.kind)
+    }
+}

@@ -1,0 +1,245 @@
+//! The ground truth: every message, its lease, and all that happened to it. A pure state machine.
+//!
+//! Callers pass the instant of each step and pass them in order; nothing here knows a clock, draws a
+//! number or waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use mayhem_core::{
+    Extension, Instant, LeaseToken, Message, MessageId, Outcome, Received, Settle, Settlement,
+};
+
+use super::facts::{Fact, FactKind, Fate, Truth};
+
+#[derive(Default)]
+pub(super) struct Ledger {
+    entries: Vec<Entry>,
+    by_id: BTreeMap<MessageId, usize>,
+    /// Live leases only. Never iterated: its order is not the seed's.
+    by_lease: HashMap<LeaseToken, usize>,
+    /// Ready messages by the instant they may be delivered.
+    ready: BTreeSet<(Instant, usize)>,
+    /// Live leases by their true deadline.
+    deadlines: BTreeSet<(Instant, usize)>,
+    open_count: usize,
+    facts: Vec<Fact>,
+}
+
+struct Entry {
+    id: MessageId,
+    payload: Vec<u8>,
+    truth: Truth,
+}
+
+/// How a delivery's lease is to be.
+pub(super) struct Lease {
+    pub(super) told: Duration,
+    pub(super) real: Duration,
+}
+
+impl Ledger {
+    pub(super) fn publish(&mut self, at: Instant, id: MessageId, payload: Vec<u8>) {
+        let index = self.entries.len();
+        let replaced = self.by_id.insert(id.clone(), index);
+        assert!(replaced.is_none(), "message {id} is published twice");
+        self.entries.push(Entry {
+            id,
+            payload,
+            truth: Truth {
+                fate: Fate::Ready { from: at },
+                deliveries: 0,
+                attempts: 0,
+            },
+        });
+        self.ready.insert((at, index));
+        self.open_count += 1;
+        self.note(at, index, None, FactKind::Published);
+    }
+
+    /// Whether a message could be delivered at `at`.
+    pub(super) fn has_ready(&self, at: Instant) -> bool {
+        self.ready.first().is_some_and(|first| first.0 <= at)
+    }
+
+    /// How many messages could be delivered at `at`.
+    pub(super) fn ready_count(&self, at: Instant) -> usize {
+        self.ready.range(..=(at, usize::MAX)).count()
+    }
+
+    /// Leases the `nth` of the messages that are ready, which must exist.
+    pub(super) fn deliver(&mut self, at: Instant, nth: usize, lease: &Lease) -> Received {
+        let key = self
+            .ready
+            .iter()
+            .nth(nth)
+            .copied()
+            .expect("counted by the caller");
+        self.ready.remove(&key);
+        let (_, index) = key;
+
+        let entry = &mut self.entries[index];
+        entry.truth.deliveries += 1;
+        let token = LeaseToken::from(format!("{}/{}", entry.id, entry.truth.deliveries));
+        let (deadline, until) = (at + lease.told, at + lease.real);
+        entry.truth.fate = Fate::Leased {
+            lease: token.clone(),
+            until,
+        };
+        let message = Message {
+            id: entry.id.clone(),
+            lease: token.clone(),
+            attempt: entry.truth.attempts + 1,
+            payload: entry.payload.clone(),
+        };
+        let attempt = message.attempt;
+        self.by_lease.insert(token.clone(), index);
+        self.deadlines.insert((until, index));
+        self.note(
+            at,
+            index,
+            Some(token),
+            FactKind::Delivered { attempt, deadline },
+        );
+        Received { message, deadline }
+    }
+
+    pub(super) fn settle(&mut self, at: Instant, settlement: &Settlement) -> Outcome {
+        let Some(index) = self.release(at, &settlement.id, &settlement.lease) else {
+            return Outcome::Gone;
+        };
+        let kind = FactKind::Settled((&settlement.settle).into());
+        self.note(at, index, Some(settlement.lease.clone()), kind);
+        match &settlement.settle {
+            Settle::Ack => self.finish(index, Fate::Acked),
+            Settle::Dead { reason } => {
+                let reason = reason.clone();
+                self.finish(index, Fate::Dead { reason });
+            }
+            Settle::Nack { after, counted } => self.make_ready(index, at + *after, *counted),
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn extend(&mut self, at: Instant, extension: &Extension) -> Outcome {
+        let Some(index) = self.release(at, &extension.id, &extension.lease) else {
+            return Outcome::Gone;
+        };
+        let until = at + extension.duration;
+        let lease = extension.lease.clone();
+        self.note(at, index, Some(lease.clone()), FactKind::Extended { until });
+        self.by_lease.insert(lease.clone(), index);
+        self.deadlines.insert((until, index));
+        self.entries[index].truth.fate = Fate::Leased { lease, until };
+        Outcome::Done
+    }
+
+    /// Forgets a live lease, as if it had run out at `at`.
+    pub(super) fn forget(&mut self, at: Instant, lease: &LeaseToken) {
+        let Some(&index) = self.by_lease.get(lease) else {
+            return;
+        };
+        let id = self.entries[index].id.clone();
+        if self.release(at, &id, lease).is_some() {
+            self.note(at, index, Some(lease.clone()), FactKind::Expired);
+            self.make_ready(index, at, true);
+        }
+    }
+
+    /// Ends the eldest lease whose deadline is at or before `at`; says whether there was one.
+    pub(super) fn expire_one(&mut self, at: Instant) -> bool {
+        let Some((until, index)) = self
+            .deadlines
+            .first()
+            .copied()
+            .filter(|first| first.0 <= at)
+        else {
+            return false;
+        };
+        if let Fate::Leased { lease, .. } = self.entries[index].truth.fate.clone() {
+            self.forget(until, &lease);
+        }
+        true
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|first| first.0)
+    }
+
+    /// When the next message becomes ready after `at`.
+    pub(super) fn next_ready(&self, at: Instant) -> Option<Instant> {
+        let later = (at, usize::MAX);
+        self.ready.range(later..).next().map(|first| first.0)
+    }
+
+    /// How many messages were published.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many messages are neither acked nor dead.
+    pub(super) fn open_count(&self) -> usize {
+        self.open_count
+    }
+
+    pub(super) fn truth(&self, id: &MessageId) -> Option<&Truth> {
+        self.by_id.get(id).map(|index| &self.entries[*index].truth)
+    }
+
+    pub(super) fn ids(&self) -> Vec<MessageId> {
+        self.entries.iter().map(|entry| entry.id.clone()).collect()
+    }
+
+    pub(super) fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// Writes down what was asked under a lease, live or not.
+    pub(super) fn note_lease(
+        &mut self,
+        at: Instant,
+        id: &MessageId,
+        lease: &LeaseToken,
+        kind: FactKind,
+    ) {
+        let index = *self
+            .by_id
+            .get(id)
+            .expect("the consumer names a message it was given");
+        self.note(at, index, Some(lease.clone()), kind);
+    }
+
+    /// Takes the lease off its message; `None`, and a fact, when it does not count any more.
+    fn release(&mut self, at: Instant, id: &MessageId, lease: &LeaseToken) -> Option<usize> {
+        let Some(index) = self.by_lease.remove(lease) else {
+            self.note_lease(at, id, lease, FactKind::Refused);
+            return None;
+        };
+        if let Fate::Leased { until, .. } = self.entries[index].truth.fate {
+            self.deadlines.remove(&(until, index));
+        }
+        Some(index)
+    }
+
+    fn make_ready(&mut self, index: usize, from: Instant, counted: bool) {
+        let truth = &mut self.entries[index].truth;
+        truth.attempts += u32::from(counted);
+        truth.fate = Fate::Ready { from };
+        self.ready.insert((from, index));
+    }
+
+    fn finish(&mut self, index: usize, fate: Fate) {
+        self.entries[index].truth.fate = fate;
+        self.open_count -= 1;
+    }
+
+    fn note(&mut self, at: Instant, index: usize, lease: Option<LeaseToken>, kind: FactKind) {
+        let id = self.entries[index].id.clone();
+        self.facts.push(Fact {
+            at,
+            id,
+            lease,
+            kind,
+        });
+    }
+}

@@ -1,0 +1,348 @@
+//! An adversarial broker that knows the truth.
+//!
+//! `ledger` is the truth, `wire` what is under way before it, and this file the port: who waits for
+//! what, and which call fails. What is under way happens at its instant whether or not anybody waits
+//! for it: each look at the broker first catches up with the clock.
+
+mod facts;
+mod ledger;
+mod settings;
+mod wire;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use fastrand::Rng;
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt, poll_fn, select};
+use mayhem_core::{
+    Broker, BrokerError, Caps, Clock, Extension, Instant, MessageId, Outcome, Pull, Received,
+    Settlement,
+};
+
+pub use self::facts::{Fact, FactKind, Fate, SettleKind, Truth};
+pub use self::settings::{Faults, SimSettings};
+use self::wire::{Batch, Wire};
+use crate::Simulation;
+use crate::world::World;
+
+/// A broker that keeps the truth about every message and fails as it is told.
+///
+/// It lives in virtual time, or, made by [`on_clock`](Self::on_clock), on any clock and executor.
+///
+/// All clones are one broker. It outlives the consumer: run one, drop it, run another, and ask for
+/// the [`truth`](Self::truth). A batch beyond its [`Caps`], empty, or naming a lease twice panics:
+/// that is a bug of the consumer, not a fault of the broker.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_core::{Broker, Pull};
+/// use mayhem_sim::{Fate, SimBroker, SimSettings, Simulation};
+///
+/// let sim = Simulation::new(1);
+/// let broker = SimBroker::new(&sim, SimSettings::default());
+/// let id = broker.publish("hello");
+/// let batch = sim.run(broker.receive(Pull::Next { count_max: 10 })).unwrap().unwrap();
+/// assert_eq!(batch[0].message.id, id);
+/// assert!(matches!(broker.truth(&id).fate, Fate::Leased { .. }));
+/// ```
+#[derive(Clone)]
+pub struct SimBroker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    /// Where facts are added to the fingerprint; `None` outside a simulation.
+    world: Option<Arc<World>>,
+    settings: SimSettings,
+    wire: Mutex<Wire>,
+}
+
+impl SimBroker {
+    /// Makes an empty broker in the world of `sim`.
+    pub fn new(sim: &Simulation, settings: SimSettings) -> Self {
+        Self::assemble(
+            Arc::new(sim.clock()),
+            Some(sim.world()),
+            sim.dice(),
+            settings,
+        )
+    }
+
+    /// Makes an empty broker on a clock of your choice: an in-memory broker for real executors.
+    ///
+    /// What goes wrong still follows from `seed`; when it does, from the clock.
+    pub fn on_clock(clock: Arc<dyn Clock>, seed: u64, settings: SimSettings) -> Self {
+        Self::assemble(clock, None, Rng::with_seed(seed), settings)
+    }
+
+    fn assemble(
+        clock: Arc<dyn Clock>,
+        world: Option<Arc<World>>,
+        dice: Rng,
+        settings: SimSettings,
+    ) -> Self {
+        let wire = Mutex::new(Wire::new(dice));
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                world,
+                settings,
+                wire,
+            }),
+        }
+    }
+
+    /// Publishes a message under a name of the broker's own: `m-1`, `m-2`, …
+    pub fn publish(&self, payload: impl Into<Vec<u8>>) -> MessageId {
+        let payload = payload.into();
+        self.shared.visit(|wire, now| {
+            let id = MessageId::from(format!("m-{}", wire.ledger.count() + 1));
+            wire.ledger.publish(now, id.clone(), payload);
+            id
+        })
+    }
+
+    /// Publishes a message under `id`; panics when there is one already.
+    pub fn publish_as(&self, id: impl Into<MessageId>, payload: impl Into<Vec<u8>>) {
+        let (id, payload) = (id.into(), payload.into());
+        self.shared
+            .visit(|wire, now| wire.ledger.publish(now, id, payload));
+    }
+
+    /// Promises that nothing more is published: the source ends once every message is acked or dead.
+    pub fn finish(&self) {
+        self.shared.visit(|wire, _| {
+            wire.is_finished = true;
+            wire.changes += 1;
+        });
+    }
+
+    /// Opens the source again after a consumer has closed it, for the next one.
+    pub fn reopen(&self) {
+        self.shared.visit(|wire, _| wire.is_closed = false);
+    }
+
+    /// Resolves once every message that was published is acked or dead.
+    pub async fn drained(&self) {
+        self.shared
+            .wait(|wire, _| (wire.ledger.open_count() == 0).then_some(()))
+            .await;
+    }
+
+    /// Whether every message that was published is acked or dead.
+    pub fn is_drained(&self) -> bool {
+        self.shared.visit(|wire, _| wire.ledger.open_count() == 0)
+    }
+
+    /// What the broker knows of a message; panics when it was never published.
+    pub fn truth(&self, id: &MessageId) -> Truth {
+        self.shared
+            .visit(|wire, _| wire.ledger.truth(id).cloned())
+            .unwrap_or_else(|| panic!("message {id} was never published"))
+    }
+
+    /// Every message that was published, the eldest first.
+    pub fn ids(&self) -> Vec<MessageId> {
+        self.shared.visit(|wire, _| wire.ledger.ids())
+    }
+
+    /// All that has happened so far, in order.
+    pub fn facts(&self) -> Vec<Fact> {
+        self.shared.visit(|wire, _| wire.ledger.facts().to_vec())
+    }
+
+    /// All that has happened so far to one message, in order.
+    pub fn facts_of(&self, id: &MessageId) -> Vec<Fact> {
+        let mut facts = self.facts();
+        facts.retain(|fact| fact.id == *id);
+        facts
+    }
+}
+
+impl Broker for SimBroker {
+    fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
+        async move {
+            let refused = self.shared.settings.faults.refused;
+            if self.shared.visit(|wire, _| wire.draw(refused)) {
+                return Err(BrokerError::Retryable("simulated: refused".into()));
+            }
+            match pull {
+                Pull::Next { count_max } => {
+                    assert!(count_max > 0, "a pull asks for at least one message");
+                    self.shared
+                        .wait(|wire, now| match check_usable(&self.shared.settings, now) {
+                            Ok(()) => wire.arrived(now, count_max, &self.shared.settings).map(Ok),
+                            Err(error) => Some(Err(error)),
+                        })
+                        .await
+                }
+                Pull::Close => self.shared.visit(|wire, now| {
+                    check_usable(&self.shared.settings, now)?;
+                    wire.is_closed = true;
+                    wire.changes += 1;
+                    Ok(std::mem::take(&mut wire.arrivals).into_values().collect())
+                }),
+            }
+        }
+        .boxed()
+    }
+
+    fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        let count_max = self.shared.settings.caps.settle_count_max;
+        check_batch(batch.iter().map(|item| item.lease.as_str()), count_max);
+        self.shared.visit(|wire, now| {
+            for item in &batch {
+                let kind = FactKind::SettleCalled((&item.settle).into());
+                wire.ledger.note_lease(now, &item.id, &item.lease, kind);
+            }
+        });
+        self.shared.call(Batch::Settle(batch)).boxed()
+    }
+
+    fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        let count_max = self.shared.settings.caps.extend_count_max;
+        check_batch(batch.iter().map(|item| item.lease.as_str()), count_max);
+        self.shared.visit(|wire, now| {
+            for item in &batch {
+                wire.ledger
+                    .note_lease(now, &item.id, &item.lease, FactKind::ExtendCalled);
+            }
+        });
+        self.shared.call(Batch::Extend(batch)).boxed()
+    }
+
+    fn caps(&self) -> Caps {
+        self.shared.settings.caps
+    }
+}
+
+impl fmt::Debug for SimBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open_count = self.shared.lock().ledger.open_count();
+        f.debug_struct("SimBroker")
+            .field("open_count", &open_count)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Catches up with the clock, looks or changes, and wakes whoever waits for a change.
+    fn visit<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> T {
+        self.visit_seen(visit).0
+    }
+
+    /// As [`visit`](Self::visit); also the count of changes that this look has seen.
+    fn visit_seen<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> (T, u64) {
+        let mut wire = self.lock();
+        let now = self.clock.now();
+        let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
+        wire.catch_up(now, &self.settings.faults);
+        let output = visit(&mut wire, now);
+        let facts = &wire.ledger.facts()[facts_before..];
+        let has_facts = !facts.is_empty();
+        if let Some(world) = &self.world {
+            facts.iter().for_each(|fact| world.record(fact));
+        }
+        wire.changes += u64::from(has_facts);
+        let seen = wire.changes;
+        let waiting = if seen == changes_before {
+            Vec::new()
+        } else {
+            std::mem::take(&mut wire.waiting)
+        };
+        drop(wire);
+        // Woken outside the lock: a waker is foreign code.
+        waiting.into_iter().for_each(Waker::wake);
+        (output, seen)
+    }
+
+    /// Waits until `look` finds what it looks for; it looks after every change of the truth.
+    async fn wait<T>(&self, mut look: impl FnMut(&mut Wire, Instant) -> Option<T>) -> T {
+        loop {
+            let ((found, next), seen) = self.visit_seen(|wire, now| {
+                let found = look(wire, now);
+                (found, wire.next_event(now, &self.settings.faults))
+            });
+            if let Some(found) = found {
+                return found;
+            }
+            let changed = poll_fn(|cx| {
+                let waker = cx.waker().clone();
+                let mut wire = self.lock();
+                if wire.changes != seen {
+                    return Poll::Ready(());
+                }
+                wire.waiting.push(waker);
+                Poll::Pending
+            });
+            match next {
+                Some(next) => {
+                    select(changed, self.clock.sleep_until(next)).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    async fn call(&self, batch: Batch) -> Result<Vec<Outcome>, BrokerError> {
+        let faults = &self.settings.faults;
+        let (reply, mut outcomes) = oneshot::channel();
+        let is_refused = self.visit(|wire, _| wire.draw(faults.refused));
+        check_usable(&self.settings, self.clock.now())?;
+        if is_refused {
+            return Err(BrokerError::Retryable("simulated: refused".into()));
+        }
+        let answer_at = self.visit(|wire, now| {
+            let is_request_lost = wire.draw(faults.request_lost);
+            let is_reply_lost = wire.draw(faults.reply_lost);
+            let effect_at = now + wire.draw_latency(&self.settings.call_latency);
+            let reply_at = effect_at + wire.draw_latency(&self.settings.call_latency);
+            if !is_request_lost {
+                let key = (effect_at, wire.next_serial());
+                wire.calls.insert(key, (batch, reply));
+                wire.changes += 1;
+            }
+            if is_request_lost || is_reply_lost {
+                Err(now + faults.timeout)
+            } else {
+                Ok(reply_at)
+            }
+        });
+        let (Ok(wake_at) | Err(wake_at)) = answer_at;
+        self.clock.sleep_until(wake_at).await;
+        // Catches up, so that the effect has happened.
+        self.visit(|_, now| check_usable(&self.settings, now))?;
+        match (answer_at, outcomes.try_recv()) {
+            (Ok(_), Ok(Some(outcomes))) => Ok(outcomes),
+            _ => Err(BrokerError::Retryable("simulated: no reply".into())),
+        }
+    }
+}
+
+fn check_usable(settings: &SimSettings, now: Instant) -> Result<(), BrokerError> {
+    match settings.faults.permanent_from {
+        Some(from) if from <= now => Err(BrokerError::Permanent("simulated: broken".into())),
+        _ => Ok(()),
+    }
+}
+
+fn check_batch<'a>(leases: impl Iterator<Item = &'a str>, count_max: usize) {
+    let mut leases: Vec<&str> = leases.collect();
+    let count = leases.len();
+    assert!(count > 0, "a batch is never empty");
+    assert!(
+        count <= count_max,
+        "a batch of {count} is beyond the cap of {count_max}"
+    );
+    leases.sort_unstable();
+    leases.dedup();
+    assert_eq!(leases.len(), count, "a batch names every lease once");
+}

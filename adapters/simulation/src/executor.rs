@@ -1,0 +1,255 @@
+//! The seeded executor.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use fastrand::Rng;
+use futures::future::{FutureExt, LocalBoxFuture};
+use futures::task::{FutureObj, Spawn, SpawnError};
+use mayhem_core::Instant;
+
+use crate::SimClock;
+use crate::world::{TaskId, World};
+
+/// One seeded world: an executor, its virtual clock and its dice.
+///
+/// Among the tasks that can run, the seed picks the next. Every poll gets a new waker, only the
+/// latest of which counts, and one poll in 32 is repeated for no reason: a future that relies on
+/// more than the contract of [`Future`] is found out. A panic in a task leaves
+/// [`run`](Self::run) as it is.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_core::{Clock, Instant};
+/// use mayhem_sim::Simulation;
+/// use std::time::Duration;
+///
+/// let sim = Simulation::new(42);
+/// let clock = sim.clock();
+/// let woken_at = sim.run(async {
+///     clock.sleep(Duration::from_secs(3600)).await;
+///     clock.now()
+/// });
+/// assert_eq!(woken_at, Ok(Instant::ZERO + Duration::from_secs(3600)));
+///
+/// let hang = sim.run(std::future::pending::<()>()).unwrap_err();
+/// assert_eq!(hang.to_string(), "nothing can run and no timer is set; waiting: main");
+/// ```
+pub struct Simulation {
+    world: Arc<World>,
+    seed: u64,
+    tasks: RefCell<BTreeMap<TaskId, LocalBoxFuture<'static, ()>>>,
+}
+
+/// Why a run ended without its future being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hang {
+    /// Nothing can run and no timer is set: what is left waits for ever.
+    Deadlock {
+        /// When it was noticed.
+        at: Instant,
+        /// The names of the tasks that are left.
+        waiting: Vec<String>,
+    },
+    /// Two million polls went by while time stood still.
+    Livelock {
+        /// The instant at which time stands.
+        at: Instant,
+        /// The names of the tasks that are left.
+        running: Vec<String>,
+    },
+}
+
+impl Simulation {
+    /// Makes a world at [`Instant::ZERO`] whose choices all follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            world: World::new(seed),
+            seed,
+            tasks: RefCell::default(),
+        }
+    }
+
+    /// The seed, to be printed with a failure.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The clock of this world.
+    pub fn clock(&self) -> SimClock {
+        SimClock::new(&self.world)
+    }
+
+    /// A handle that spawns on this world's executor.
+    pub fn spawner(&self) -> SimSpawn {
+        SimSpawn {
+            world: Arc::clone(&self.world),
+        }
+    }
+
+    /// Dice that follow from the seed, for the test's own choices.
+    pub fn dice(&self) -> Rng {
+        self.world.fork_dice()
+    }
+
+    pub(crate) fn world(&self) -> Arc<World> {
+        Arc::clone(&self.world)
+    }
+
+    /// Starts a task under a name that a [`Hang`] will show; it may be `!Send`.
+    ///
+    /// It runs while [`run`](Self::run) does, and is kept between runs.
+    pub fn spawn(&self, name: &str, future: impl Future<Output = ()> + 'static) {
+        let id = self.world.add_task(Some(name));
+        self.tasks.borrow_mut().insert(id, future.boxed_local());
+    }
+
+    /// How many spawned tasks have not ended.
+    pub fn task_count(&self) -> usize {
+        self.world.task_count()
+    }
+
+    /// A hash of everything that happened: which task was polled when, and every [`Fact`] of every
+    /// broker.
+    ///
+    /// Two runs of one binary with one seed have the same fingerprint.
+    ///
+    /// [`Fact`]: crate::Fact
+    pub fn fingerprint(&self) -> u64 {
+        self.world.fingerprint()
+    }
+
+    /// Runs `main` to its end, and the spawned tasks beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`Hang`] when it cannot get there. `main` has been dropped then; the tasks have not.
+    ///
+    /// # Panics
+    ///
+    /// When a task panics, with its panic; and when called inside a task of this simulation.
+    pub fn run<T>(&self, main: impl Future<Output = T>) -> Result<T, Hang> {
+        let mut main = pin!(main);
+        self.world.add_main();
+        // Whatever way this function is left, the executor forgets `main` with it.
+        let _main_entry = MainEntry { world: &self.world };
+        let mut polls = 0;
+        let mut polls_from = self.world.now();
+        loop {
+            for (id, future) in self.world.take_spawned() {
+                self.tasks.borrow_mut().insert(id, future.boxed_local());
+            }
+            let has_future = self.world.advance_if_idle();
+            let Some((id, waker)) = self.world.pick() else {
+                if has_future {
+                    continue;
+                }
+                let (at, waiting) = (self.world.now(), self.world.task_names());
+                return Err(Hang::Deadlock { at, waiting });
+            };
+
+            let mut cx = Context::from_waker(&waker);
+            if id == TaskId::MAIN {
+                if let Poll::Ready(output) = main.as_mut().poll(&mut cx) {
+                    return Ok(output);
+                }
+                self.world.wake_for_nothing(id);
+            } else {
+                self.poll_task(id, &mut cx);
+            }
+
+            polls += 1;
+            if self.world.now() != polls_from {
+                (polls, polls_from) = (0, self.world.now());
+            } else if polls == STANDSTILL_POLLS_MAX {
+                let (at, running) = (polls_from, self.world.task_names());
+                return Err(Hang::Livelock { at, running });
+            }
+        }
+    }
+
+    fn poll_task(&self, id: TaskId, cx: &mut Context<'_>) {
+        // Taken out for the poll: the task may spawn others.
+        let Some(mut task) = self.tasks.borrow_mut().remove(&id) else {
+            return;
+        };
+        if task.as_mut().poll(cx).is_pending() {
+            self.tasks.borrow_mut().insert(id, task);
+            self.world.wake_for_nothing(id);
+        } else {
+            self.world.remove_task(id);
+        }
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation")
+            .field("seed", &self.seed)
+            .field("now", &self.world.now())
+            .field("tasks", &self.world.task_names())
+            .finish()
+    }
+}
+
+impl fmt::Display for Hang {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadlock { waiting, .. } => {
+                let waiting = waiting.join(", ");
+                write!(f, "nothing can run and no timer is set; waiting: {waiting}")
+            }
+            Self::Livelock { running, .. } => {
+                write!(
+                    f,
+                    "time stands still while these run: {}",
+                    running.join(", ")
+                )
+            }
+        }
+    }
+}
+
+impl Error for Hang {}
+
+/// Spawns on a [`Simulation`]'s executor.
+///
+/// A task is detached and named `task-N`; it runs while [`Simulation::run`] does.
+#[derive(Clone)]
+pub struct SimSpawn {
+    world: Arc<World>,
+}
+
+impl Spawn for SimSpawn {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.world.spawn(future);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SimSpawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimSpawn").finish_non_exhaustive()
+    }
+}
+
+struct MainEntry<'a> {
+    world: &'a World,
+}
+
+impl Drop for MainEntry<'_> {
+    fn drop(&mut self) {
+        self.world.remove_task(TaskId::MAIN);
+    }
+}
+
+/// Far above what any test does in one instant, and reached within seconds.
+const STANDSTILL_POLLS_MAX: u64 = 2_000_000;
