@@ -8,12 +8,11 @@
 //! clock that was set back: a moment in the future is taken for now, so that what remains is never
 //! more than one full period; whoever stores the moment stores it anew.
 
-use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::config::Policy;
+use crate::config::{Policy, duration};
 use crate::target::Target;
 
 /// The shortest and the longest time that a request waits for another to end.
@@ -74,7 +73,7 @@ pub fn admit(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Decision {
     if let Some(until) = cooldown_until(policy, facts.last_restart, now) {
         let reason = format!(
             "{target} was restarted less than {} ago (cooldown)",
-            Span(policy.cooldown)
+            duration::show(policy.cooldown)
         );
         return Decision::Blocked {
             reason,
@@ -106,7 +105,7 @@ pub fn admit(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Decision {
             after,
             reason: format!(
                 "less than {} since the last one of the group (spacing)",
-                Span(policy.spacing)
+                duration::show(policy.spacing)
             ),
         };
     }
@@ -134,21 +133,5 @@ pub fn remaining(period: Duration, since: Timestamp, now: Timestamp) -> Option<D
         .filter(|left| !left.is_zero())
 }
 
-/// A duration as the config writes it: in its largest unit that loses nothing.
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        let (unit, name) = [
-            (86_400_000, "d"),
-            (3_600_000, "h"),
-            (60_000, "min"),
-            (1000, "s"),
-        ]
-        .into_iter()
-        .find(|(unit, _)| millis > 0 && millis % unit == 0)
-        .unwrap_or((1, "ms"));
-        write!(f, "{}{name}", millis / unit)
-    }
-}
+#[cfg(test)]
+mod tests;

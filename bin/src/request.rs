@@ -190,3 +190,6 @@ fn is_invisible(character: char) -> bool {
 const VERSION: u32 = 1;
 
 const ELLIPSIS: &str = "…";
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,11 @@ impl StoreError {
     }
 
     pub(super) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         let kind = match error.sqlite_error_code() {
+            // The index of the write-ahead log could not grow, which is the first to fail on a full
+            // device; SQLite calls it an I/O error.
+            _ if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => StoreErrorKind::Full,
             Some(ErrorCode::NotADatabase) => StoreErrorKind::NotADatabase,
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreErrorKind::ReadOnly,
             Some(ErrorCode::DiskFull) => StoreErrorKind::Full,

@@ -105,3 +105,6 @@ impl Journal {
         self.store.close()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+-- Times are microseconds since 1970, identities JSON.
+
 CREATE TABLE requests (
     seq          INTEGER PRIMARY KEY,
     id           TEXT NOT NULL UNIQUE,
@@ -32,6 +34,8 @@ BEGIN
     SELECT raise(ABORT, 'a final outcome never changes');
 END;
 
+-- Cooldown and spacing are counted from anchor_us: the time of the last verified restart, unless the
+-- clock was set back since; see the policy.
 CREATE TABLE targets (
     target          TEXT PRIMARY KEY,
     last_restart_us INTEGER,

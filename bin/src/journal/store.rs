@@ -64,6 +64,8 @@ impl Store {
         }
         drop(lock);
         restrict(path).map_err(|error| StoreError::from_io(path, &error))?;
+        // Whoever opens a journal will write: better refused here than at the first request.
+        prove_writable(&mut connection).map_err(sqlite)?;
         check_durable(path, &connection)?;
         // The journal mode is a property of the file; a fresh connection tells what the next process
         // will find, whatever this one was told.
@@ -278,6 +280,14 @@ fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Writes what is there already.
+fn prove_writable(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
 /// Refuses a connection whose commits could be lost: both settings are read back, never assumed.
 fn check_durable(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
@@ -316,8 +326,4 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// `PRAGMA synchronous` answers with a number.
 const SYNCHRONOUS_FULL: i32 = 2;
 
-/// Times are microseconds since 1970, identities JSON.
-///
-/// `anchor_us` is where cooldown and spacing are counted from. It is the time of the last verified
-/// restart, unless the clock was set back since; see the policy.
 const SCHEMA: &str = include_str!("schema.sql");
