@@ -1,9 +1,9 @@
 //! The service as a process, and commands run to their end.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,7 +61,8 @@ impl Daemon {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         // Relaxed: it only makes the name of a file unique.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let log = File::create(folder.join(format!("daemon-{number}.stderr"))).expect("a log file");
+        let log = folder.join(format!("daemon-{number:06}{LOG}"));
+        let log = File::create(log).expect("a log file");
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(log)
@@ -177,6 +178,19 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// The daemons' logs in `folder`, oldest first.
+pub(super) fn logs(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let is_log = |path: &PathBuf| path.to_string_lossy().ends_with(LOG);
+    let mut logs: Vec<PathBuf> = paths.filter(is_log).collect();
+    logs.sort();
+    logs
+}
+
+/// How the name of a log ends.
+pub(super) const LOG: &str = ".stderr";
 
 /// Runs a command to its end; fails when that takes longer than `limit`.
 pub(super) fn to_end(mut command: Command, limit: Duration) -> Ended {

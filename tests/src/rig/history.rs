@@ -33,6 +33,12 @@ impl History {
         text(&self.row(id)["outcome"])
     }
 
+    /// What became of a request; `open` also while the history does not know it.
+    pub fn outcome_or_open(&self, id: &str) -> &str {
+        let found = self.rows.iter().find(|row| row["id"] == id);
+        found.map_or("open", |row| text(&row["outcome"]))
+    }
+
     /// How many requests ended in which way.
     pub fn outcomes(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();

@@ -110,7 +110,7 @@ impl Rig {
         let mut names: Vec<String> = entries
             .filter_map(Result::ok)
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| name != "mandrill.toml" && !name.ends_with(".stderr"))
+            .filter(|name| name != "mandrill.toml" && !name.ends_with(daemon::LOG))
             .collect();
         names.sort();
         names
@@ -226,6 +226,37 @@ impl Rig {
         self.starts(target).pop().filter(Start::is_alive)
     }
 
+    /// How often a daemon started the target's child because it was missing at its start.
+    pub fn started_as_missing(&self, target: &str) -> usize {
+        let word = format!("{target}: ");
+        let is_it = |line: &&str| line.contains(&word) && line.contains("was missing");
+        self.logs()
+            .iter()
+            .map(|log| log.lines().filter(is_it).count())
+            .sum()
+    }
+
+    /// What the daemon started last wrote for people.
+    pub fn last_log(&self) -> String {
+        self.logs().pop().expect("a daemon was started")
+    }
+
+    /// Processes whose command line names this rig's folder or one of its ports.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut words = vec![self.folder.path().display().to_string()];
+        words.extend(self.ports.all().map(|port| format!("--port {port} ")));
+        process::naming(&words)
+    }
+
+    /// The logs of the daemons, in the order in which they were started.
+    pub fn logs(&self) -> Vec<String> {
+        let read = |path| fs::read_to_string(path).expect("a log is UTF-8");
+        daemon::logs(self.folder.path())
+            .into_iter()
+            .map(read)
+            .collect()
+    }
+
     /// The program under test with `arguments`, in the rig's file system and folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.space {
@@ -285,20 +316,12 @@ pub fn text(value: &Value) -> &str {
         .unwrap_or_else(|| panic!("a string, not {value}"))
 }
 
-/// The last lines each process of a failed rig wrote for people.
+/// The last lines each daemon of a failed rig wrote for people.
 fn show_logs(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "stderr")
-        {
-            let log = fs::read_to_string(&path).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let last = &lines[lines.len().saturating_sub(30)..];
-            eprintln!("-- {}\n{}", path.display(), last.join("\n"));
-        }
+    for path in daemon::logs(folder) {
+        let log = fs::read_to_string(&path).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(30)..];
+        eprintln!("-- {}\n{}", path.display(), last.join("\n"));
     }
 }

@@ -35,6 +35,11 @@ impl Ports {
     pub(super) fn first(&self) -> u16 {
         self.first
     }
+
+    /// Every port of the block that may be used.
+    pub(super) fn all(&self) -> impl Iterator<Item = u16> {
+        self.first..self.first + BLOCK - 1
+    }
 }
 
 /// Ports per rig: one for the claim, the rest for its children.

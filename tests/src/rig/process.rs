@@ -60,3 +60,18 @@ pub(super) fn starts(path: &Path) -> Vec<Start> {
     };
     text.lines().map(read).collect()
 }
+
+/// The processes whose command line, with spaces between and after its arguments, holds one of
+/// `words`.
+pub(super) fn naming(words: &[String]) -> Vec<u32> {
+    let entries = fs::read_dir("/proc")
+        .expect("/proc can be read")
+        .filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let names_one = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        words.iter().any(|word| line.contains(word.as_str()))
+    };
+    pids.filter(names_one).collect()
+}
