@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what each part means.
 //!
-//! Only shapes are checked here. Whether a target exists is for the commands, which know the config.
+//! Only shapes are checked here. Whether a target exists is for the commands, which know the
+//! config.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Common {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show it all at once: a fleet of real processes, a publisher, and the service that restarts them
+    /// Show it all: a fleet of real processes, a publisher, and the service between them
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
     /// Write a mandrill.toml that works as it is, with comments
@@ -103,7 +104,8 @@ pub struct ConfigArg {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// How many hosts
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=500))]
     pub hosts: u16,
     /// How many requests per time: 2/s, 30/m, 100/h
     #[arg(long, default_value = "2/s", value_parser = Rate::parse)]

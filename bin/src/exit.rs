@@ -63,8 +63,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that ends the program with `exit`; an empty message prints nothing (the command has
-    /// said it all on stdout).
+    /// A failure that ends the program with `exit`; an empty message prints nothing (the command
+    /// has said it all on stdout).
     pub fn new(exit: Exit, message: impl AsRef<str>) -> Self {
         Self {
             exit,

@@ -1,8 +1,8 @@
 //! `STATE.lock`: one daemon per state file.
 //!
 //! The lock is the kernel's (`flock`), so that it ends with its holder whatever way that ends. The
-//! file's text, the holder's pid and start, is only for people; the file itself stays where it is, as
-//! removing it would let two daemons lock two files of the same name.
+//! file's text, the holder's pid and start, is only for people; the file itself stays where it is,
+//! as removing it would let two daemons lock two files of the same name.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};

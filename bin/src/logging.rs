@@ -1,8 +1,8 @@
 //! Logs, on standard error: for a person or, one JSON object per line, for a machine.
 //!
-//! A line about a message names it: `log::info!(id = delivery.id(); "…")`. Key-values are printed after
-//! the text, or as fields of the object. Whatever they hold is escaped. Standard error that is closed
-//! or full loses lines and nothing else.
+//! A line about a message names it: `log::info!(id = delivery.id(); "…")`. Key-values are printed
+//! after the text, or as fields of the object. Whatever they hold is escaped. Standard error that
+//! is closed or full loses lines and nothing else.
 
 use std::io::{IsTerminal, Write};
 use std::panic;
@@ -29,8 +29,8 @@ pub enum Format {
 
 /// Starts the process's logger and has panics logged too; a second call changes nothing.
 ///
-/// `verbosity` is 0 for what an operator wants to see, more for detail, less for silence. `RUST_LOG`,
-/// where it is set, decides instead.
+/// `verbosity` is 0 for what an operator wants to see, more for detail, less for silence.
+/// `RUST_LOG`, where it is set, decides instead.
 pub fn start(format: Format, verbosity: i8) {
     let mut builder = env_logger::Builder::new();
     if let Ok(filters) = std::env::var("RUST_LOG") {

@@ -1,7 +1,7 @@
 //! What goes to standard output, and what text may look like on a terminal.
 //!
-//! Lines leave whole, in one write, so that several threads and processes can share a pipe. A reader
-//! that went away is remembered and never a panic: the service goes on without it.
+//! Lines leave whole, in one write, so that several threads and processes can share a pipe. A
+//! reader that went away is remembered and never a panic: the service goes on without it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,7 +43,8 @@ impl Stdout {
         self.text(&format!("{line}\n"));
     }
 
-    /// Writes `value` as one line of JSON in which no control, format or bidi character is left bare.
+    /// Writes `value` as one line of JSON in which no control, format or bidi character is left
+    /// bare.
     ///
     /// # Blocking
     ///
@@ -61,8 +62,8 @@ impl Stdout {
         if self.is_closed() {
             return;
         }
-        // Held across the write: a line that the pipe takes in two parts must not be torn by another
-        // thread's.
+        // Held across the write: a line that the pipe takes in two parts must not be torn by
+        // another thread's.
         let _turn = self.0.turn.lock();
         if let Err(errno) = self.0.write_all(lines.as_bytes()) {
             if errno != Errno::PIPE {
@@ -129,7 +130,8 @@ impl fmt::Debug for Stdout {
 ///
 /// What [`escape`] would replace is written as JSON's own `\uXXXX`.
 pub fn json_line(value: &impl Serialize) -> String {
-    // Only a map with keys that are not strings, or a failing Serialize, can fail; ours are neither.
+    // Only a map with keys that are not strings, or a failing Serialize, can fail; ours are
+    // neither.
     let mut json = serde_json::to_string(value).expect("our own types serialize");
     if json.chars().any(is_hidden) {
         let mut units = [0; 2];

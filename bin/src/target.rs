@@ -1,8 +1,8 @@
 //! The name of a host that may be restarted.
 //!
-//! A target is only ever a key into the inventory of the config. Names arrive from strangers, so there
-//! is one way to make a [`Target`], and it knows the whole grammar: no leading dash (an option for
-//! somebody's argv), no slash, no space, no upper case, nothing outside ASCII.
+//! A target is only ever a key into the inventory of the config. Names arrive from strangers, so
+//! there is one way to make a [`Target`], and it knows the whole grammar: no leading dash (an
+//! option for somebody's argv), no slash, no space, no upper case, nothing outside ASCII.
 
 use std::error::Error;
 use std::fmt;

@@ -8,7 +8,8 @@ use jiff::fmt::friendly::SpanParser;
 /// The longest that can be written, ten years: beyond it sums of times would leave the calendar.
 pub const DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// Reads a length of time. A day has 24 hours; months and years are refused, as their length varies.
+/// Reads a length of time. A day has 24 hours; months and years are refused, as their length
+/// varies.
 ///
 /// # Errors
 ///

@@ -1,15 +1,98 @@
 //! What the operator asked for: the types, and how they are read from a `mandrill.toml`.
 //!
-//! Reading is strict. Every problem of a file is reported, each with its line and, for a mistyped key
-//! or value, with the one that was probably meant. A [`Config`] that came out of [`check`] satisfies
-//! every rule written here; one built in code should too.
+//! Reading is strict. Every problem of a file is reported, each with its line and, for a mistyped
+//! key or value, with the one that was probably meant. A [`Config`] that came out of [`check`]
+//! satisfies every rule written here; one built in code should too.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::exit::Failure;
 use crate::target::Target;
 
+pub use check::{Checked, check};
+pub use findings::{Problem, closest};
+pub use url::{Endpoint, UrlTemplate};
+
 pub mod duration;
+
+mod check;
+mod findings;
+mod group;
+mod parts;
+mod section;
+mod url;
+
+/// The largest config that is read, in bytes: room for a fleet of twenty thousand.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads the config a command was pointed at.
+///
+/// # Errors
+///
+/// Exit 2, in one line: the file cannot be read, or its first problem and how many there are.
+///
+/// # Blocking
+///
+/// Reads a file.
+pub fn load(path: &Path) -> Result<Config, Failure> {
+    let checked = load_checked(path)?;
+    if let Some(config) = checked.config {
+        return Ok(config);
+    }
+    let file = path.display();
+    let problems = &checked.problems;
+    let first = &problems[0];
+    let others = match problems.len() {
+        1 => String::new(),
+        count => format!(" (and {} more: `mandrill check-config {file}`)", count - 1),
+    };
+    Err(Failure::usage(format!(
+        "{file}:{}: {first}{others}",
+        first.line
+    )))
+}
+
+/// Reads a config and keeps everything that was found in it.
+///
+/// # Errors
+///
+/// Exit 2: the file cannot be read at all.
+///
+/// # Blocking
+///
+/// Reads a file.
+pub fn load_checked(path: &Path) -> Result<Checked, Failure> {
+    let file = path.display();
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::usage(format!(
+            "{file}: there is no such config; `mandrill init` writes one, -c FILE names another"
+        )),
+        _ => Failure::usage(format!("{file}: cannot read the config: {error}")),
+    };
+    let mut bytes = Vec::new();
+    let opened = File::open(path).map_err(unreadable)?;
+    opened
+        .take(CONFIG_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(Failure::usage(format!(
+            "{file}: larger than {CONFIG_BYTES_MAX} bytes, so this is no config"
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..valid];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Failure::usage(format!(
+            "{file}:{line}: this is no text (UTF-8), so no config"
+        ))
+    })?;
+    Ok(check(&text, path.parent().unwrap_or(Path::new(""))))
+}
 
 /// Everything `mandrill run` needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,3 +286,6 @@ pub struct Listen {
     /// The path of the control socket.
     pub control: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;
