@@ -174,7 +174,7 @@ fn dies_or_finishes(rig: &Rig, mut daemon: Daemon, ids: &[String]) -> bool {
     ended.signal == Some(9)
 }
 
-/// The names of the program's fault points: every string literal in its source that starts like one.
+/// The names of the program's fault points: the string literals in its source that start like one.
 fn fault_points() -> BTreeSet<String> {
     let mut points = BTreeSet::new();
     collect(

@@ -93,7 +93,7 @@ fn an_unknown_target_is_refused_at_once_with_a_suggestion_and_exit_2() {
     }
 }
 
-/// Where a SQLite file holds its `user_version`: <https://sqlite.org/fileformat2.html>, section 1.3.
+/// Where a SQLite file holds its `user_version`: <https://sqlite.org/fileformat2.html>, 1.3.
 const USER_VERSION: usize = 60;
 
 fn rig() -> Rig {

@@ -1,8 +1,8 @@
-//! Real processes for the rigs: a folder, a config, the daemon, the command line, and their remains.
+//! Real processes for the rigs: a folder, a config, the daemon, the command line, what they leave.
 //!
 //! Everything is seen from outside: exit codes, JSON on stdout, files with a documented form, and
-//! `/proc`. Every rig has its own folder and its own ports, so that rigs run side by side, and stops
-//! by pid whatever it started, also when it fails.
+//! `/proc`. Every rig has its own folder and its own ports, so that rigs run side by side, and
+//! stops by pid whatever it started, also when it fails.
 
 mod daemon;
 mod history;
@@ -47,8 +47,8 @@ impl Rig {
         Self::build(binary, settings, None)
     }
 
-    /// The same, in a file system of its own with room for `bytes`; `None` where the machine does not
-    /// let us have one.
+    /// The same, in a file system of its own with room for `bytes`; `None` where the machine does
+    /// not let us have one.
     pub fn in_small_space(binary: &str, settings: Settings, bytes: u64) -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
         let space = Space::mount(folder.path(), bytes)?;
