@@ -1,3 +1,4 @@
 //! Contract suites, specs and rigs over the whole workspace; what several of them share.
 
+pub mod contract;
 pub mod rig;
