@@ -1,7 +1,7 @@
 //! One request: restart this target, for this reason.
 //!
-//! A payload is one flat JSON object of a few short strings. It arrives from whoever may write to the
-//! queue, so [`Request::parse`] believes nothing: size, shape, version, target grammar and every
+//! A payload is one flat JSON object of a few short strings. It arrives from whoever may write to
+//! the queue, so [`Request::parse`] believes nothing: size, shape, version, target grammar and every
 //! character of the free texts are checked before a [`Request`] exists. Whether the target is known
 //! is not asked here; the inventory decides that.
 
@@ -68,7 +68,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Malformed`], whose detail never repeats more than a few characters of the payload, escaped.
+    /// [`Malformed`], whose detail repeats no more than a few characters of the payload, escaped.
     pub fn parse(id: &str, payload: &[u8]) -> Result<Self, Malformed> {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Malformed::new(&format!(

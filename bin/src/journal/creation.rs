@@ -46,8 +46,8 @@ impl CreationLock {
 
 impl Drop for CreationLock {
     fn drop(&mut self) {
-        // Ignored: a lock file that stays is only clutter. It is removed while the lock is held, and
-        // `try_take` tells a removed one from the real one.
+        // Ignored: a lock file that stays is only clutter. It is removed while the lock is held,
+        // and `try_take` tells a removed one from the real one.
         let _ = fs::remove_file(&self.path);
     }
 }

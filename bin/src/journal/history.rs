@@ -49,7 +49,7 @@ impl Outcome {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    pub(super) fn parse(word: &str) -> Option<Self> {
         ALL_OUTCOMES.into_iter().find(|own| own.as_str() == word)
     }
 }

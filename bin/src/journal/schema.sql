@@ -34,8 +34,8 @@ BEGIN
     SELECT raise(ABORT, 'a final outcome never changes');
 END;
 
--- Cooldown and spacing are counted from anchor_us: the time of the last verified restart, unless the
--- clock was set back since; see the policy.
+-- Cooldown and spacing are counted from anchor_us: the time of the last verified restart, unless
+-- the clock was set back since; see the policy.
 CREATE TABLE targets (
     target          TEXT PRIMARY KEY,
     last_restart_us INTEGER,

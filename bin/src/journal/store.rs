@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use super::FAULT_POINTS;
 use super::creation::CreationLock;
 use super::error::{StoreError, StoreErrorKind};
 use crate::fault;
@@ -67,8 +68,8 @@ impl Store {
         // Whoever opens a journal will write: better refused here than at the first request.
         prove_writable(&mut connection).map_err(sqlite)?;
         check_durable(path, &connection)?;
-        // The journal mode is a property of the file; a fresh connection tells what the next process
-        // will find, whatever this one was told.
+        // The journal mode is a property of the file; a fresh connection tells what the next
+        // process will find, whatever this one was told.
         check_durable(path, &connect(path)?)?;
         Ok(Self::with(path, connection))
     }
@@ -116,6 +117,8 @@ impl Store {
         step: &Step,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        debug_assert!(FAULT_POINTS.contains(&step.before_commit));
+        debug_assert!(FAULT_POINTS.contains(&step.after_commit));
         self.run(|connection| {
             // Immediate: a transaction that reads first and then wants to write could not wait.
             let transaction =
@@ -136,7 +139,8 @@ impl Store {
         self.run(|connection| work(&connection.transaction()?))
     }
 
-    fn run<T>(
+    /// Runs `work` on the connection, and latches when it failed for good.
+    pub(super) fn run<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
@@ -150,8 +154,8 @@ impl Store {
             Err(error) => StoreError::from_sqlite(&self.path, &error),
         };
         if error.latches() {
-            // A failed sync must not be tried again on the same descriptor, and copying the log into
-            // the file on close would. Ignored: at worst it is copied, which loses nothing.
+            // A failed sync must not be tried again on the same descriptor, and copying the log
+            // into the file on close would. Ignored: at worst it is copied, which loses nothing.
             let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             *state = State::Latched(error.clone());
         }
@@ -302,14 +306,23 @@ fn check_durable(path: &Path, connection: &Connection) -> Result<(), StoreError>
     Err(StoreError::new(path, StoreErrorKind::NotDurable, cause))
 }
 
-/// Takes the file away from everybody but its owner, should somebody have opened it up.
+/// Takes the file away from everybody but its owner, should somebody have opened it up; and its
+/// neighbours too, which SQLite makes with the mode of the file.
 fn restrict(path: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(path)?.permissions();
-    if permissions.mode() & 0o077 == 0 {
-        return Ok(());
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let mut permissions = match fs::metadata(&name) {
+            Ok(metadata) => metadata.permissions(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if permissions.mode() & 0o077 != 0 {
+            permissions.set_mode(0o600);
+            fs::set_permissions(&name, permissions)?;
+        }
     }
-    permissions.set_mode(0o600);
-    fs::set_permissions(path, permissions)
+    Ok(())
 }
 
 /// Makes the name of a new file durable. SQLite syncs the folder too, but swallows the error.

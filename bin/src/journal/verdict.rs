@@ -170,7 +170,8 @@ impl Journal {
             transaction
                 .prepare_cached(
                     "INSERT INTO requests (id, target, reason, requested_by, outcome, detail,
-                     attempts, requested_us, finished_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                     attempts, requested_us, finished_us)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                      ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome,
                      detail = excluded.detail, attempts = max(attempts, excluded.attempts),
                      finished_us = excluded.finished_us

@@ -29,7 +29,8 @@ fn the_payload_has_the_fields_of_the_format_and_no_id() {
 
     assert_eq!(
         String::from_utf8(request.payload()).unwrap(),
-        r#"{"v":1,"target":"web-1","reason":"kernel update","by":"ops","requested_at":"2026-03-01T10:00:00Z"}"#
+        r#"{"v":1,"target":"web-1","reason":"kernel update","by":"ops","#.to_owned()
+            + r#""requested_at":"2026-03-01T10:00:00Z"}"#
     );
 }
 
