@@ -1,0 +1,154 @@
+//! Every thread of the process: whose it is, what it does, since when.
+//!
+//! Threads of pools and close hooks are known from birth, vendor threads from their first push,
+//! driver threads while their guard lives or while they poll a portal's driver. Every other thread
+//! is listed under the owner `unclaimed`, with the name the operating system has for it (Linux
+//! only; elsewhere unclaimed threads are not listed).
+//!
+//! Deliberately absent: stack traces, CPU time, and any guess at who started an unclaimed thread.
+
+mod registry;
+
+use std::marker::PhantomData;
+
+use crate::context::{Inside, Place, enter};
+use crate::sync::{Arc, Instant};
+
+pub(crate) use registry::{Presence, Worker, announce, mark_blocked, note_vendor, with_driver};
+
+/// One thread of this process, as [`inventory`] saw it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ThreadInfo {
+    /// The thread's name; on Linux at most 15 bytes when only the operating system knows it.
+    pub name: String,
+    /// The name of the pool, stream, portal or driver it belongs to; `unclaimed` if none.
+    pub owner: String,
+    /// In which way it belongs to its owner.
+    pub kind: ThreadKind,
+    /// What it does at this moment, where that is known.
+    pub job: Option<String>,
+    /// The operating system's id of the thread; `None` where it is not known (not on Linux, or the
+    /// thread has not started yet).
+    pub os_id: Option<u32>,
+    /// Whether it works, idles or waits.
+    pub state: ThreadState,
+    /// Since when it is in this state; `None` if unclaimed.
+    pub since: Option<Instant>,
+}
+
+/// In which way a thread belongs to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThreadKind {
+    /// A worker of a [`BlockingPool`](crate::BlockingPool).
+    Pool,
+    /// The short-lived thread of a stream's close hook.
+    Closer,
+    /// A foreign thread that has pushed into a stream.
+    Vendor,
+    /// A thread that drives an executor, or that is polling a portal's driver.
+    Driver,
+    /// None of ours.
+    Unclaimed,
+}
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ThreadState {
+    /// A worker that waits for a job.
+    Idle,
+    /// It runs a job or polls a driver.
+    Running,
+    /// It waits in a push until the stream has room.
+    Blocked,
+    /// Its owner does not tell.
+    Unknown,
+}
+
+impl ThreadInfo {
+    /// Whether the thread belongs to a part of the bridge.
+    pub fn is_claimed(&self) -> bool {
+        self.kind != ThreadKind::Unclaimed
+    }
+}
+
+/// Lists every thread of the process, claimed ones first, each group by OS id.
+///
+/// The list is a snapshot: a thread may end while it is being read. A thread that ended its work
+/// within the last second is not listed, even if the operating system still shows it.
+///
+/// # Blocking
+///
+/// Reads `/proc/self/task` (one small file per unclaimed thread) and takes short locks: fit for a
+/// status command, not for a hot path.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingPool, inventory};
+///
+/// let pool = BlockingPool::builder().name("store").threads(1).build();
+/// let (started, is_started) = std::sync::mpsc::channel();
+/// let (release, is_released) = std::sync::mpsc::channel::<()>();
+/// let job = pool.run("compact", move |_| {
+///     started.send(()).unwrap();
+///     let _ = is_released.recv();
+/// });
+/// is_started.recv().unwrap();
+///
+/// let threads = inventory();
+/// let worker = threads.iter().find(|thread| thread.owner == "store").unwrap();
+/// assert_eq!((worker.name.as_str(), worker.job.as_deref()), ("store-1", Some("compact")));
+///
+/// drop(release);
+/// job.unwrap().wait().unwrap();
+/// ```
+pub fn inventory() -> Vec<ThreadInfo> {
+    registry::snapshot()
+}
+
+/// Says that the current thread drives an executor, under the name `owner`, until the guard drops.
+///
+/// The thread is listed in [`inventory`] as a [`ThreadKind::Driver`], and a blocking push that
+/// would have to wait is refused on it with [`Push::WouldDeadlock`](crate::Push::WouldDeadlock):
+/// the consumer may be waiting for its turn on this very thread.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{ThreadKind, inventory, register_driver};
+///
+/// let driving = register_driver("main");
+/// let is_main = |kind| inventory().iter().any(|it| it.owner == "main" && it.kind == kind);
+/// assert!(is_main(ThreadKind::Driver));
+/// drop(driving);
+/// assert!(!is_main(ThreadKind::Driver));
+/// ```
+#[must_use = "the thread is a driver only while the guard lives"]
+pub fn register_driver(owner: impl Into<String>) -> DriverGuard {
+    let id = with_driver(Arc::from(owner.into()));
+    DriverGuard {
+        id,
+        _inside: enter(Place::Driver),
+        not_send: PhantomData,
+    }
+}
+
+/// Ends the registration of a driver thread when dropped. Stays on its thread.
+#[derive(Debug)]
+pub struct DriverGuard {
+    id: u64,
+    _inside: Inside,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for DriverGuard {
+    fn drop(&mut self) {
+        registry::end_driver(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

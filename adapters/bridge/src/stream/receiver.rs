@@ -1,0 +1,228 @@
+//! The receiving end: a stream for one task.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use futures::stream::FusedStream;
+
+use super::queue::{OVERTAKEN, Phase, Queue, WAITED_FOR};
+use super::{CloseReason, StreamStats};
+use crate::context::{Place, enter};
+use crate::panic::discard;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// The values pushed into its [`Sink`](crate::Sink)s, in order.
+///
+/// Ends (`None`) after [`finish`](crate::Sink::finish), or the drop of the last sink, once all
+/// values were read; or at once after [`close_now`](crate::Sink::close_now). Dropping it hands
+/// every later and every waiting push back, and drops what was not read.
+///
+/// # Cancel safety
+///
+/// Cancel safe: `next()` and `next_batch` take values only when they return them.
+pub struct CallbackStream<T> {
+    queue: Arc<Queue<T>>,
+    hand: VecDeque<T>,
+    is_terminated: bool,
+}
+
+impl<T> CallbackStream<T> {
+    pub(super) fn new(queue: Arc<Queue<T>>) -> Self {
+        Self {
+            queue,
+            hand: VecDeque::new(),
+            is_terminated: false,
+        }
+    }
+
+    /// Waits for at least one value and appends all that are there, at most `max`, to `batch`.
+    ///
+    /// Returns how many it appended; 0 means that the stream has ended. The fastest way to
+    /// receive: one lock per batch, and no allocation once `batch` has grown.
+    ///
+    /// # Panics
+    ///
+    /// If `max` is 0.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: values are taken only by the poll that returns them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// (1..=5).for_each(|value| drop(sink.push(value)));
+    /// drop(sink);
+    ///
+    /// let mut batch = Vec::new();
+    /// assert_eq!(block_on(stream.next_batch(&mut batch, 3)), 3);
+    /// assert_eq!(block_on(stream.next_batch(&mut batch, 3)), 2);
+    /// assert_eq!(block_on(stream.next_batch(&mut batch, 3)), 0);
+    /// assert_eq!(batch, [1, 2, 3, 4, 5]);
+    /// ```
+    pub async fn next_batch(&mut self, batch: &mut Vec<T>, max: usize) -> usize {
+        poll_fn(|cx| self.poll_next_batch(cx, batch, max)).await
+    }
+
+    /// The poll of [`next_batch`](Self::next_batch), for those who write their own futures.
+    ///
+    /// # Panics
+    ///
+    /// If `max` is 0.
+    pub fn poll_next_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Vec<T>,
+        max: usize,
+    ) -> Poll<usize> {
+        assert!(max > 0, "a batch has room for at least one value");
+        if self.is_terminated {
+            return Poll::Ready(0);
+        }
+        let from_hand = self.hand.len().min(max);
+        if from_hand > 0 {
+            if self.queue.in_hand.0.load(Ordering::Acquire) & OVERTAKEN != 0 {
+                self.queue.discard_hand(&mut self.hand);
+                self.is_terminated = true;
+                return Poll::Ready(0);
+            }
+            // An overtaking close from here on comes after this batch.
+            let before = self.queue.in_hand.0.fetch_sub(from_hand, Ordering::AcqRel);
+            batch.extend(self.hand.drain(..from_hand));
+            if before & WAITED_FOR != 0 {
+                self.queue.tell_of_room(self.queue.lock());
+            }
+            return Poll::Ready(from_hand);
+        }
+        match self.poll_refill(cx, max) {
+            Poll::Ready(ready) => {
+                batch.extend(self.hand.drain(..ready));
+                Poll::Ready(ready)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The stream's ledger.
+    pub fn stats(&self) -> StreamStats {
+        self.queue.stats()
+    }
+
+    /// The stream's name.
+    pub fn name(&self) -> &str {
+        &self.queue.name
+    }
+
+    /// Fills the empty hand; how many values are to be handed out at once, 0 at the end.
+    fn poll_refill(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
+        let mut waker = None;
+        loop {
+            let mut state = self.queue.lock();
+            let ready = self.queue.refill(&mut state, &mut self.hand, wanted);
+            if ready > 0 {
+                self.queue.tell_of_room(state);
+                return Poll::Ready(ready);
+            }
+            if state.phase != Phase::Open {
+                self.is_terminated = true;
+                return Poll::Ready(0);
+            }
+            if state
+                .consumer
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()))
+            {
+                return Poll::Pending;
+            }
+            if waker.is_some() {
+                let stale = std::mem::replace(&mut state.consumer, waker);
+                drop(state);
+                discard(stale);
+                return Poll::Pending;
+            }
+            drop(state);
+            // Cloned without the lock, for a waker is user code; then everything is looked at
+            // once more, for a value may have come meanwhile.
+            let _inside = enter(Place::Stream(self.queue.id));
+            waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+impl<T> Stream for CallbackStream<T> {
+    type Item = T;
+
+    #[inline]
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let stream = &mut *self;
+        let Some(value) = stream.hand.pop_front() else {
+            if stream.is_terminated {
+                return Poll::Ready(None);
+            }
+            return match stream.poll_refill(cx, 1) {
+                Poll::Ready(_) => Poll::Ready(stream.hand.pop_front()),
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        // AcqRel and not a plain store: see `Queue::in_hand`.
+        let before = stream.queue.in_hand.0.fetch_sub(1, Ordering::AcqRel);
+        if before & (OVERTAKEN | WAITED_FOR) != 0 {
+            return Poll::Ready(stream.hand_out_flagged(before, value));
+        }
+        Poll::Ready(Some(value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.hand.len(), self.is_terminated.then_some(0))
+    }
+}
+
+impl<T> CallbackStream<T> {
+    #[cold]
+    fn hand_out_flagged(&mut self, before: usize, value: T) -> Option<T> {
+        if before & OVERTAKEN == 0 {
+            self.queue.tell_of_room(self.queue.lock());
+            return Some(value);
+        }
+        // Back into the hand, and counted there again, to be discarded with the rest.
+        self.queue.in_hand.0.fetch_add(1, Ordering::AcqRel);
+        self.hand.push_front(value);
+        self.queue.discard_hand(&mut self.hand);
+        self.is_terminated = true;
+        None
+    }
+}
+
+impl<T> FusedStream for CallbackStream<T> {
+    fn is_terminated(&self) -> bool {
+        self.is_terminated
+    }
+}
+
+impl<T> Unpin for CallbackStream<T> {}
+
+impl<T> Drop for CallbackStream<T> {
+    fn drop(&mut self) {
+        self.queue.close(CloseReason::StreamDropped, Phase::Closed);
+        self.queue.discard_hand(&mut self.hand);
+    }
+}
+
+impl<T> fmt::Debug for CallbackStream<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CallbackStream")
+            .field("name", &self.queue.name)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
