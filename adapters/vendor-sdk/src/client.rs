@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::gate::Gate;
 use crate::queue::Subscribing;
-use crate::shared::Shared;
+use crate::shared::{Handle, Shared};
 use crate::store::Store;
 use crate::time::Times;
 use crate::{
@@ -71,7 +71,7 @@ impl Client {
     pub(crate) fn open_with(path: &Path, options: Options, times: Times) -> Result<Self, Error> {
         let store = Store::open(path, options, times)?;
         Ok(Self {
-            handle: Arc::new(Handle(Arc::new(Shared::new(store)))),
+            handle: Arc::new(Handle::new(store)),
         })
     }
 
@@ -150,7 +150,7 @@ impl Client {
             shared.remove_gate(&gate);
             return Err(error);
         }
-        Ok(Subscription::new(self.clone(), gate))
+        Ok(Subscription::new(Arc::clone(&self.handle), gate))
     }
 
     /// Ends deliveries; the outcomes, in the order of the batch, are durable on return.
@@ -255,8 +255,8 @@ impl Client {
         latched
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.handle.0
+    fn shared(&self) -> &Arc<Shared> {
+        self.handle.shared()
     }
 
     fn refuse(&self, detail: String) -> Error {
@@ -264,19 +264,5 @@ impl Client {
             path: self.shared().store.path().to_owned(),
             detail,
         }
-    }
-}
-
-/// What the clones share; the subscriptions' threads share only what is in it.
-#[derive(Debug)]
-struct Handle(Arc<Shared>);
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        // No waiting: the last clone may be dropped anywhere, on a callback thread too.
-        for gate in self.0.gates() {
-            gate.stop();
-        }
-        self.0.store.shut();
     }
 }

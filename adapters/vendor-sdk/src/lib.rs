@@ -23,21 +23,29 @@
 //! for crash loops, which are a consumer's business.
 //!
 //! Modules, in reading order:
-mod client;
-mod connection;
+
 mod error;
-mod file;
-mod gate;
 mod message;
 mod options;
-mod pulling;
-mod queue;
-mod reading;
-mod schema;
-mod shared;
-mod store;
-mod subscription;
 mod time;
+
+mod file;
+mod schema;
+
+mod connection;
+mod reading;
+
+mod queue;
+
+mod gate;
+mod store;
+
+mod shared;
+
+mod pulling;
+mod subscription;
+
+mod client;
 
 pub use client::Client;
 pub use error::Error;

@@ -11,6 +11,34 @@ use crate::store::Store;
 use crate::time::nanos;
 use crate::{Error, Outcome, Outgoing, Settle, Token};
 
+/// One open file, as long as a clone of its client or one of its subscriptions exists. The
+/// subscriptions' threads share only what is in it, or it would never end.
+#[derive(Debug)]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self(Arc::new(Shared {
+            store,
+            gates: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // No waiting: the last clone may be dropped anywhere, on a callback thread too.
+        for gate in self.0.gates() {
+            gate.stop();
+        }
+        self.0.store.shut();
+    }
+}
+
 /// The store, and the subscriptions to wake.
 #[derive(Debug)]
 pub(crate) struct Shared {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::Error;
 use crate::gate::Gate;
-use crate::{Client, Error};
+use crate::shared::Handle;
 
 /// A running subscription.
 ///
@@ -12,13 +13,13 @@ use crate::{Client, Error};
 #[derive(Debug)]
 pub struct Subscription {
     /// Keeps the file open.
-    client: Client,
+    handle: Arc<Handle>,
     gate: Arc<Gate>,
 }
 
 impl Subscription {
-    pub(crate) fn new(client: Client, gate: Arc<Gate>) -> Self {
-        Self { client, gate }
+    pub(crate) fn new(handle: Arc<Handle>, gate: Arc<Gate>) -> Self {
+        Self { handle, gate }
     }
 
     /// Stops pulling; returns once no lease will be taken any more.
@@ -66,7 +67,7 @@ impl Subscription {
     }
 
     /// Waits until the subscription has ended: `Ok` after [`Subscription::cancel`] or
-    /// [`Client::close`].
+    /// [`Client::close`](crate::Client::close).
     ///
     /// # Errors
     ///
@@ -94,6 +95,6 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.gate.stop();
-        self.client.shared().remove_gate(&self.gate);
+        self.handle.shared().remove_gate(&self.gate);
     }
 }
