@@ -47,13 +47,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self {
-            store,
-            gates: Mutex::default(),
-        }
-    }
-
     pub(crate) fn add_gate(&self, gate: &Arc<Gate>) {
         self.gates.lock().push(Arc::clone(gate));
     }
