@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rustix::fs::{Access, access};
 
 /// The journal cannot be used. Shown, it is one line that names the file and what to do.
 ///
@@ -74,6 +75,12 @@ impl StoreError {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreErrorKind::ReadOnly,
             Some(ErrorCode::DiskFull) => StoreErrorKind::Full,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Busy,
+            // SQLite says the same when it may not make the file's neighbours.
+            Some(ErrorCode::CannotOpen)
+                if path.is_file() && access(path, Access::WRITE_OK).is_err() =>
+            {
+                StoreErrorKind::ReadOnly
+            }
             Some(ErrorCode::CannotOpen) => StoreErrorKind::Unopenable,
             Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => StoreErrorKind::Io,
             // Everything else, values of a wrong type included, is nothing that we have written.

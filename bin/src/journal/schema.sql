@@ -25,10 +25,6 @@ CREATE TABLE requests (
 CREATE UNIQUE INDEX requests_at_work ON requests (target)
     WHERE outcome = 'open' AND intent_us IS NOT NULL;
 
-CREATE INDEX requests_by_target ON requests (target, seq);
-
-CREATE INDEX requests_open ON requests (seq) WHERE outcome = 'open';
-
 CREATE TRIGGER requests_final BEFORE UPDATE ON requests WHEN old.outcome <> 'open'
 BEGIN
     SELECT raise(ABORT, 'a final outcome never changes');
