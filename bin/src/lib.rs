@@ -19,6 +19,7 @@ pub mod lock;
 pub mod logging;
 pub mod output;
 pub mod policy;
+pub mod queue;
 pub mod request;
 pub mod service;
 pub mod target;
