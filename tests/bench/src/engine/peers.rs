@@ -1,0 +1,123 @@
+//! The same work without an engine: a task per message on tokio, and a bare `FuturesUnordered`.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::measure::Failure;
+
+use super::{LEASE, OUTSTANDING};
+
+/// The message.
+type Message = Box<[u8; 64]>;
+
+/// A task per message, with a task beside it that extends the lease until the message is done.
+pub(crate) fn tokio_task_per_message(n: u64) -> Result<Duration, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let messages = messages(n);
+    let acked = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    runtime.block_on(async {
+        let permits = Arc::new(Semaphore::new(OUTSTANDING));
+        for message in messages {
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            let acked = Arc::clone(&acked);
+            // Detached: its permit comes back when it has ended.
+            drop(tokio::spawn(async move {
+                let done = Arc::new(Notify::new());
+                let lease = tokio::spawn(keep_lease(Arc::clone(&done)));
+                futures::join!(branch(&message), branch(&message));
+                done.notify_one();
+                // Ignored: the lease's task neither panics nor is cancelled.
+                let _ = lease.await;
+                // Relaxed: a counter that publishes nothing.
+                acked.fetch_add(1, Ordering::Relaxed);
+                drop(permit);
+            }));
+        }
+        // All permits are free: all messages are done.
+        let all = u32::try_from(OUTSTANDING)?;
+        permits.acquire_many(all).await.map(drop)?;
+        Ok::<(), Failure>(())
+    })?;
+    let took = began.elapsed();
+    assert_eq!(acked.load(Ordering::Relaxed), n, "every message is acked");
+    Ok(took)
+}
+
+/// All messages in one future, which is as little as this can cost; nothing keeps their leases.
+pub(crate) fn futures_unordered_no_lease(n: u64) -> Result<Duration, Failure> {
+    let mut messages = messages(n).into_iter();
+    let acked = Rc::new(std::cell::Cell::new(0_u64));
+    let handle = |message: Message| {
+        let acked = Rc::clone(&acked);
+        async move {
+            futures::join!(branch(&message), branch(&message));
+            acked.set(acked.get() + 1);
+        }
+    };
+    let began = Instant::now();
+    block_on(async {
+        let mut running = FuturesUnordered::new();
+        running.extend(messages.by_ref().take(OUTSTANDING).map(handle));
+        while running.next().await.is_some() {
+            running.extend(messages.next().map(handle));
+        }
+    });
+    let took = began.elapsed();
+    assert_eq!(acked.get(), n, "every message is acked");
+    Ok(took)
+}
+
+/// Gives way to the executor once.
+pub(crate) fn yield_once() -> YieldOnce {
+    YieldOnce { has_yielded: false }
+}
+
+/// Resolves at its second poll.
+#[derive(Debug)]
+pub(crate) struct YieldOnce {
+    has_yielded: bool,
+}
+
+impl Future for YieldOnce {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.has_yielded {
+            return Poll::Ready(());
+        }
+        self.has_yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+async fn keep_lease(done: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = done.notified() => return,
+            () = tokio::time::sleep(LEASE / 3) => {}
+        }
+    }
+}
+
+async fn branch(payload: &[u8; 64]) {
+    yield_once().await;
+    black_box(payload);
+}
+
+fn messages(n: u64) -> Vec<Message> {
+    (0..n).map(|_| Box::new([0; 64])).collect()
+}

@@ -1,0 +1,108 @@
+//! Processor time to keep many leases alive while nothing else happens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::executor::block_on;
+use futures::future::{self, FutureExt};
+use mayhem_core::{Clock, Consumer, Delivery, Plan, Verdict};
+use mayhem_smol::SmolClock;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::engine::broker::MemoryBroker;
+use crate::measure::{Effort, Failure, OURS, Peer, Row, Sample, Unit, interleave};
+
+/// The lease: short, so that a short run extends each several times.
+const LEASE: Duration = Duration::from_millis(1500);
+
+/// How long one run keeps them: two extensions of each at a third of the lease, and some room.
+const RUN: Duration = Duration::from_millis(1800);
+
+/// One consumer that holds every lease, beside a tokio task with a timer per lease.
+pub(crate) fn keep(effort: Effort) -> Result<Vec<Row>, Failure> {
+    let peers = vec![
+        Peer {
+            name: OURS,
+            run: Box::new(ours),
+        },
+        Peer {
+            name: "tokio_task_per_lease",
+            run: Box::new(tokio_task_per_lease),
+        },
+    ];
+    interleave(
+        "leases",
+        effort.count(100_000),
+        Unit::CpuNanosPerExtension,
+        effort,
+        peers,
+    )
+}
+
+fn ours(n: u64) -> Result<Sample, Failure> {
+    let broker = Arc::new(MemoryBroker::with_messages(n, LEASE).staying_open());
+    let consumer = Consumer::builder()
+        .broker(Arc::clone(&broker))
+        .clock(SmolClock)
+        .handler(async |_: &Delivery| future::pending::<Verdict>().await)
+        .concurrency(1)
+        .prefetch(usize::try_from(n)?)
+        .lease(LEASE)
+        .build();
+    let control = consumer.control();
+    let stop = async {
+        SmolClock.sleep_until(SmolClock.now() + RUN).await;
+        control.stop(Plan {
+            drain: Duration::ZERO,
+            grace: Duration::ZERO,
+            ..Plan::default()
+        });
+    };
+    let began = processor_time();
+    let (_, report) = block_on(future::join(stop.boxed_local(), consumer.run()));
+    let time = processor_time() - began;
+    if !report.is_balanced() {
+        return Err(format!("the ledger does not add up: {report:?}").into());
+    }
+    Ok(Sample {
+        count: broker.extended().max(1),
+        time,
+    })
+}
+
+fn tokio_task_per_lease(n: u64) -> Result<Sample, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let extended = Arc::new(AtomicU64::new(0));
+    let began = processor_time();
+    runtime.block_on(async {
+        for _ in 0..n {
+            let extended = Arc::clone(&extended);
+            // Detached: the runtime's end drops it.
+            drop(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(LEASE / 3).await;
+                    // Relaxed: a counter that publishes nothing.
+                    extended.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+        tokio::time::sleep(RUN).await;
+    });
+    let time = processor_time() - began;
+    Ok(Sample {
+        count: extended.load(Ordering::Relaxed).max(1),
+        time,
+    })
+}
+
+/// What this process has used of the processors so far.
+fn processor_time() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    // Neither conversion can fail: the time used is positive, and nanoseconds are below a second.
+    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(used.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}

@@ -1,0 +1,181 @@
+//! Runs peers in turns and keeps the median, so that what else the machine does meets all of them.
+
+use std::error::Error;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What a benchmark may fail with: it is told to a person and ends the program.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// How much work to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// How often each peer runs; the median of it is reported.
+    pub(crate) repeats: usize,
+    /// Divides the number of messages.
+    pub(crate) divisor: u64,
+}
+
+impl Effort {
+    /// Long enough for figures that can be compared.
+    pub(crate) const FULL: Self = Self {
+        repeats: 5,
+        divisor: 1,
+    };
+
+    /// Short: shows that everything still runs.
+    pub(crate) const QUICK: Self = Self {
+        repeats: 3,
+        divisor: 20,
+    };
+
+    /// The number of messages where a full run has `full`.
+    pub(crate) fn count(self, full: u64) -> u64 {
+        (full / self.divisor).max(1)
+    }
+}
+
+/// One of the things compared.
+pub(crate) struct Peer<'run> {
+    /// The name in the output; ours is [`OURS`].
+    pub(crate) name: &'static str,
+    /// Moves so many messages and says what it took.
+    pub(crate) run: Box<dyn FnMut(u64) -> Result<Sample, Failure> + 'run>,
+}
+
+impl<'run> Peer<'run> {
+    /// A peer that takes `run`'s word for the time and did all `n`.
+    pub(crate) fn timed(
+        name: &'static str,
+        mut run: impl FnMut(u64) -> Result<Duration, Failure> + 'run,
+    ) -> Self {
+        let run = Box::new(move |n| run(n).map(|time| Sample { count: n, time }));
+        Self { name, run }
+    }
+}
+
+/// What one run of a peer took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// How many messages, calls or extensions.
+    pub(crate) count: u64,
+    /// Wall or processor time for all of them.
+    pub(crate) time: Duration,
+}
+
+/// What a value means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Unit {
+    /// Wall nanoseconds per message; less is better.
+    #[serde(rename = "ns/msg")]
+    NanosPerMessage,
+    /// Wall nanoseconds per call; less is better.
+    #[serde(rename = "ns/call")]
+    NanosPerCall,
+    /// Processor nanoseconds per lease extension; less is better.
+    #[serde(rename = "cpu ns/extension")]
+    CpuNanosPerExtension,
+    /// Messages per second; more is better.
+    #[serde(rename = "msg/s")]
+    MessagesPerSecond,
+}
+
+impl Unit {
+    /// The name in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NanosPerMessage => "ns/msg",
+            Self::NanosPerCall => "ns/call",
+            Self::CpuNanosPerExtension => "cpu ns/extension",
+            Self::MessagesPerSecond => "msg/s",
+        }
+    }
+
+    /// How many times as good `ours` is as `theirs`.
+    pub(crate) fn ratio(self, ours: f64, theirs: f64) -> f64 {
+        if self == Self::MessagesPerSecond {
+            ours / theirs
+        } else {
+            theirs / ours
+        }
+    }
+
+    fn value(self, sample: Sample) -> f64 {
+        let count = sample.count.max(1) as f64;
+        let seconds = sample.time.as_secs_f64();
+        if self == Self::MessagesPerSecond {
+            count / seconds
+        } else {
+            seconds * 1e9 / count
+        }
+    }
+}
+
+/// One line of the output: one peer in one case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// What was measured.
+    pub(crate) case: String,
+    /// Whose work it was.
+    pub(crate) peer: &'static str,
+    /// Messages, calls or leases per run.
+    pub(crate) n: u64,
+    /// The median of the runs.
+    pub(crate) value: f64,
+    /// What the value means.
+    pub(crate) unit: Unit,
+    /// The smallest value of a run.
+    pub(crate) min: f64,
+    /// The largest value of a run.
+    pub(crate) max: f64,
+    /// The value again where it is nanoseconds per message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) median_ns: Option<f64>,
+}
+
+/// Runs `peers` in turns, `n` messages each time, after a short turn each to warm up.
+///
+/// # Errors
+///
+/// The first failure of a peer.
+pub(crate) fn interleave(
+    case: &str,
+    n: u64,
+    unit: Unit,
+    effort: Effort,
+    mut peers: Vec<Peer<'_>>,
+) -> Result<Vec<Row>, Failure> {
+    for peer in &mut peers {
+        (peer.run)((n / 10).max(1))?;
+    }
+    let mut values = vec![Vec::with_capacity(effort.repeats); peers.len()];
+    for _ in 0..effort.repeats {
+        for (peer, values) in peers.iter_mut().zip(&mut values) {
+            values.push(unit.value((peer.run)(n)?));
+        }
+    }
+    let rows = peers.iter().zip(values).map(|(peer, mut values)| {
+        values.sort_by(f64::total_cmp);
+        let median = values[values.len() / 2];
+        Row {
+            case: case.to_owned(),
+            peer: peer.name,
+            n,
+            value: round(median),
+            unit,
+            min: round(values[0]),
+            max: round(values[values.len() - 1]),
+            median_ns: (unit == Unit::NanosPerMessage).then(|| round(median)),
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// One digit after the point: the rest is noise.
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// The name of our own peer in every case.
+pub(crate) const OURS: &str = "mayhem";

@@ -1,0 +1,40 @@
+//! Rows as a table for a person.
+
+use std::fmt::Write;
+
+use crate::measure::{OURS, Row};
+
+/// One case as lines, with how many times as good ours is as each peer.
+pub(crate) fn render(rows: &[Row]) -> String {
+    let Some(first) = rows.first() else {
+        return String::new();
+    };
+    let ours = rows
+        .iter()
+        .find(|row| row.peer == OURS)
+        .map(|row| row.value);
+    let mut text = String::new();
+    // Ignored, here and below: writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{}  ({}, n = {})",
+        first.case,
+        first.unit.name(),
+        first.n
+    );
+    for row in rows {
+        let ratio = match ours {
+            Some(ours) if row.peer != OURS => {
+                format!("  mayhem is {:.2}x", row.unit.ratio(ours, row.value))
+            }
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            text,
+            "  {:<28}{:>12.1}   {:>12.1} .. {:<12.1}{ratio}",
+            row.peer, row.value, row.min, row.max
+        );
+    }
+    text.push('\n');
+    text
+}
