@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: stack traces, CPU time, and any guess at who started an unclaimed thread.
 
+mod os;
 mod registry;
 
 use std::marker::PhantomData;

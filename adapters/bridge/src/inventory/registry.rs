@@ -5,10 +5,11 @@
 //! under a lock of the record's own, so that threads do not meet here.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::os::{current_os_id, cut, os_ids, os_name};
 use super::{ThreadInfo, ThreadKind, ThreadState};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Instant, Mutex, Weak, thread, unique_id};
@@ -19,8 +20,6 @@ const ENDED_KNOWN_FOR: Duration = Duration::from_secs(1);
 const ENDED_COUNT_MAX: usize = 256;
 /// How many streams one thread's record remembers to have pushed into.
 const STREAMS_COUNT_MAX: usize = 16;
-/// The name the operating system keeps is cut to this (`TASK_COMM_LEN` without its NUL).
-const OS_NAME_BYTES: usize = 15;
 
 /// What is known of one thread.
 #[derive(Debug)]
@@ -89,7 +88,7 @@ impl Worker {
     pub(crate) fn begin(&self) {
         self.record.os_id.store(current_os_id(), Ordering::Relaxed);
         // Ignored: a thread that has just begun has its locals.
-        let _ = CURRENT.try_with(|current| current.0.set(Arc::clone(&self.record)));
+        let _ = CURRENT.try_with(|current| current.0.replace(Some(Arc::clone(&self.record))));
     }
 
     /// Says what the thread does now; `None` is idle.
@@ -107,10 +106,8 @@ impl Worker {
     pub(crate) fn is_current(&self) -> bool {
         self.record.os_id.load(Ordering::Relaxed) != 0
             && CURRENT
-                .try_with(|current| current.0.get().map(|it| it.key))
-                .ok()
-                .flatten()
-                == Some(self.record.key)
+                .try_with(|current| current.0.borrow().as_ref().map(|record| record.key))
+                .is_ok_and(|key| key == Some(self.record.key))
     }
 
     pub(crate) fn describe(&self) -> ThreadInfo {
@@ -291,8 +288,8 @@ impl Registry {
 }
 
 pub(super) fn snapshot() -> Vec<ThreadInfo> {
-    // Before the lock: the list of the operating system is the older of the two, so that a thread
-    // which starts in between is missing rather than listed twice.
+    // Before the lock: a thread that ends between the two lists is then recognised as ended, and
+    // one that starts is in ours only.
     let mut os_ids = os_ids();
     let (records, presences) = {
         let mut registry = REGISTRY.lock();
@@ -342,7 +339,9 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
     os_ids.sort_unstable();
     let rest = os_ids.into_iter().map(unclaimed);
     // A worker of ours that has its name but has not yet bound its record is not listed twice.
-    threads.extend(rest.filter(|thread| !starting.contains(&thread.name)));
+    // Without a name it has ended since it was listed.
+    let is_other = |it: &ThreadInfo| !it.name.is_empty() && !starting.contains(&it.name);
+    threads.extend(rest.filter(is_other));
     threads
 }
 
@@ -358,52 +357,12 @@ fn unclaimed(os_id: u32) -> ThreadInfo {
     }
 }
 
-/// The first bytes of a name, as many as the operating system keeps.
-fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(OS_NAME_BYTES)]
-}
-
-#[cfg(target_os = "linux")]
-fn os_ids() -> Vec<u32> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
-        return Vec::new();
-    };
-    tasks
-        .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn os_ids() -> Vec<u32> {
-    Vec::new()
-}
-
-/// The name the operating system has; empty if the thread is gone or names are not known.
-fn os_name(os_id: u32) -> String {
-    let path = format!("/proc/self/task/{os_id}/comm");
-    let name = std::fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&name).trim_end().to_owned()
-}
-
-#[cfg(target_os = "linux")]
-fn current_os_id() -> u32 {
-    rustix::thread::gettid()
-        .as_raw_nonzero()
-        .get()
-        .unsigned_abs()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn current_os_id() -> u32 {
-    0
-}
-
 /// The record of the current thread, made on first use; `None` while the thread is ending.
 fn current() -> Option<Arc<Record>> {
     CURRENT
         .try_with(|current| {
-            if let Some(record) = current.0.get() {
-                return record;
+            if let Some(record) = current.0.borrow().as_ref() {
+                return Arc::clone(record);
             }
             let record = Arc::new(Record {
                 key: unique_id(),
@@ -415,38 +374,25 @@ fn current() -> Option<Arc<Record>> {
                 .lock()
                 .records
                 .insert(record.key, Arc::clone(&record));
-            current.0.set(Arc::clone(&record));
+            current.0.replace(Some(Arc::clone(&record)));
             record
         })
         .ok()
 }
 
 /// The thread's hold on its record; the thread's end drops it.
-struct Current(RecordCell);
+struct Current(RefCell<Option<Arc<Record>>>);
 
 impl Drop for Current {
     fn drop(&mut self) {
-        if let Some(record) = self.0.get() {
+        if let Some(record) = self.0.get_mut().take() {
             REGISTRY.lock().end(&record);
         }
     }
 }
 
-#[derive(Default)]
-struct RecordCell(std::cell::RefCell<Option<Arc<Record>>>);
-
-impl RecordCell {
-    fn get(&self) -> Option<Arc<Record>> {
-        self.0.borrow().clone()
-    }
-
-    fn set(&self, record: Arc<Record>) {
-        *self.0.borrow_mut() = Some(record);
-    }
-}
-
 thread_local! {
-    static CURRENT: Current = const { Current(RecordCell(std::cell::RefCell::new(None))) };
+    static CURRENT: Current = const { Current(RefCell::new(None)) };
     // Apart and without a destructor: read at every push.
     static LAST_STREAM: Cell<u64> = const { Cell::new(0) };
 }

@@ -198,7 +198,7 @@ impl<F, R> Task<F, R> {
         })
     }
 
-    pub(super) fn into_work(self: Box<Self>) -> F {
+    pub(super) fn into_work(self) -> F {
         self.work
     }
 }

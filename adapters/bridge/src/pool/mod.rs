@@ -22,7 +22,7 @@ use crate::panic::Panic;
 use crate::sync::Arc;
 
 use job::Task;
-use shared::{LastHandle, Shared};
+use shared::{LastHandle, Refused, Shared};
 
 pub use job::{Job, JobContext};
 
@@ -86,9 +86,12 @@ impl BlockingPool {
         R: Send + 'static,
     {
         let task = Task::new(label.into(), Arc::clone(&self.shared.name), work);
-        self.submit(task).map_err(|(task, reason)| Busy {
-            work: task.into_work(),
-            reason,
+        room::submit(&self.shared, task).map_err(|refused| {
+            let Refused { job, reason } = refused;
+            Busy {
+                work: job.into_work(),
+                reason,
+            }
         })
     }
 

@@ -5,24 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::job::{Job, JobContext, Task};
-use super::shared::Shared;
+use super::shared::{Refused, Shared};
 use super::{BlockingError, BlockingPool, BusyReason};
 use crate::panic::discard;
 use crate::sync::{Arc, unique_id};
 
 impl BlockingPool {
-    /// Submits a task now, or gives it back.
-    pub(super) fn submit<F, R>(
-        &self,
-        task: Box<Task<F, R>>,
-    ) -> Result<Job<R>, (Box<Task<F, R>>, BusyReason)>
-    where
-        F: FnOnce(&JobContext) -> R + Send + 'static,
-        R: Send + 'static,
-    {
-        submit(&self.shared, task)
-    }
-
     /// Submits a task as soon as there is room.
     pub(super) fn admit<F, R>(&self, task: Box<Task<F, R>>) -> Admission<F, R> {
         Admission {
@@ -33,20 +21,18 @@ impl BlockingPool {
     }
 }
 
-fn submit<F, R>(
+/// Submits a task now, or gives it back.
+pub(super) fn submit<F, R>(
     shared: &Arc<Shared>,
     task: Box<Task<F, R>>,
-) -> Result<Job<R>, (Box<Task<F, R>>, BusyReason)>
+) -> Result<Job<R>, Refused<Task<F, R>>>
 where
     F: FnOnce(&JobContext) -> R + Send + 'static,
     R: Send + 'static,
 {
     let id = unique_id();
     let job = Job::new(id, &task, shared);
-    match shared.enter_queue(id, task) {
-        Ok(()) => Ok(job),
-        Err(refused) => Err(refused),
-    }
+    shared.enter_queue(id, task).map(|()| job)
 }
 
 /// Resolves to the job once the pool has taken it.
@@ -71,16 +57,16 @@ where
             let Some(task) = admission.task.take() else {
                 return Poll::Pending;
             };
-            let (task, reason) = match submit(&admission.shared, task) {
+            let refused = match submit(&admission.shared, task) {
                 Ok(job) => return Poll::Ready(Ok(job)),
                 Err(refused) => refused,
             };
-            match reason {
+            match refused.reason {
                 BusyReason::ShutDown => return Poll::Ready(Err(BlockingError::PoolClosed)),
                 BusyReason::SpawnFailed(error) => {
                     return Poll::Ready(Err(BlockingError::Spawn(error)));
                 }
-                BusyReason::Full => admission.task = Some(task),
+                BusyReason::Full => admission.task = Some(refused.job),
             }
             if is_queued {
                 return Poll::Pending;

@@ -50,6 +50,12 @@ pub(super) struct Seat {
     pub(super) has_ended: bool,
 }
 
+/// A job that was not accepted, and why.
+pub(super) struct Refused<J> {
+    pub(super) job: Box<J>,
+    pub(super) reason: BusyReason,
+}
+
 /// Closes the pool when the last handle goes.
 pub(super) struct LastHandle(Arc<Shared>);
 
@@ -100,13 +106,19 @@ impl Shared {
         self: &Arc<Self>,
         id: u64,
         job: Box<J>,
-    ) -> Result<(), (Box<J>, BusyReason)> {
+    ) -> Result<(), Refused<J>> {
         let mut state = self.lock();
         if !state.is_open {
-            return Err((job, BusyReason::ShutDown));
+            return Err(Refused {
+                job,
+                reason: BusyReason::ShutDown,
+            });
         }
         if !self.has_room(&state) {
-            return Err((job, BusyReason::Full));
+            return Err(Refused {
+                job,
+                reason: BusyReason::Full,
+            });
         }
         let live = state.live_threads();
         // Threads that do not run a job are on their way to the queue, awake or not.
@@ -115,7 +127,10 @@ impl Shared {
             // Started under the lock, so that no other job can rely on a thread that fails to.
             if let Err(error) = worker::start(self, &mut state) {
                 if live == 0 {
-                    return Err((job, BusyReason::SpawnFailed(error)));
+                    return Err(Refused {
+                        job,
+                        reason: BusyReason::SpawnFailed(error),
+                    });
                 }
                 log::warn!("pool {}: no further thread: {error}", self.name);
             }

@@ -9,9 +9,11 @@ use super::CloseReason;
 
 /// What to run when a stream stops taking values, and where.
 pub(super) struct CloseHook {
-    pub(super) run: Box<dyn FnOnce(CloseReason) + Send>,
+    pub(super) run: Run,
     pub(super) place: ClosePlace,
 }
+
+pub(super) type Run = Box<dyn FnOnce(CloseReason) + Send>;
 
 pub(super) enum ClosePlace {
     OwnThread,
@@ -47,7 +49,7 @@ impl CloseHook {
 struct Errand {
     stream: Arc<str>,
     reason: CloseReason,
-    run: Mutex<Option<Box<dyn FnOnce(CloseReason) + Send>>>,
+    run: Mutex<Option<Run>>,
 }
 
 impl Errand {
