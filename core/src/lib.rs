@@ -8,7 +8,104 @@
 //!
 //! The crate owns no clock, no thread, no timer and no runtime: everything it needs from the world
 //! comes through the three ports [`Broker`], [`Clock`] and, optionally, [`futures::task::Spawn`].
-//! Modules, in reading order:
+//!
+//! # Promises
+//!
+//! - A lease runs from receipt, is extended while its message waits or is handled, and ends with
+//!   the handler, whatever way the handler is left.
+//! - An ack is sent only after the handler has returned [`Verdict::Ack`]. A panic, a cancel and an
+//!   early return lead to a nack; a lost lease leads to nothing at all, because somebody else may
+//!   have the message.
+//! - Every delivery has exactly one end in the [`Report`], and the ends add up.
+//! - One message's failure touches only that message; a failure of the broker, of the observer or of
+//!   the executor stops the consumer in order.
+//!
+//! # Examples
+//!
+//! A consumer without any runtime, on the executor of the `futures` crate:
+//!
+//! ```
+//! use std::sync::Mutex;
+//! use std::time::Duration;
+//!
+//! use futures::future::{BoxFuture, FutureExt, pending, ready};
+//! use mayhem_core::{
+//!     Broker, BrokerError, Caps, Clock, Consumer, Delivery, Extension, Instant, LeaseToken,
+//!     Message, MessageId, Outcome, Pull, Received, Settlement, Verdict,
+//! };
+//!
+//! /// Delivers its messages once and then ends.
+//! struct Queue(Mutex<Vec<&'static str>>);
+//!
+//! impl Broker for Queue {
+//!     fn receive(&self, _pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
+//!         let ids = std::mem::take(&mut *self.0.lock().unwrap());
+//!         let received = ids.into_iter().map(|id| Received {
+//!             message: Message {
+//!                 id: MessageId::from(id),
+//!                 lease: LeaseToken::from(format!("lease of {id}")),
+//!                 attempt: 1,
+//!                 payload: id.to_uppercase().into_bytes(),
+//!             },
+//!             deadline: Instant::ZERO + Duration::from_secs(60),
+//!         });
+//!         ready(Ok(received.collect())).boxed()
+//!     }
+//!
+//!     fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+//!         ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
+//!     }
+//!
+//!     fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+//!         ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
+//!     }
+//!
+//!     fn caps(&self) -> Caps {
+//!         Caps {
+//!             settle_count_max: 100,
+//!             extend_count_max: 100,
+//!             nack_delay: true,
+//!             confirmed_ack: true,
+//!         }
+//!     }
+//! }
+//!
+//! /// A clock that stands still: nothing here lasts.
+//! struct Still;
+//!
+//! impl Clock for Still {
+//!     fn now(&self) -> Instant {
+//!         Instant::ZERO
+//!     }
+//!
+//!     fn sleep_until(&self, _deadline: Instant) -> BoxFuture<'static, ()> {
+//!         pending().boxed()
+//!     }
+//! }
+//!
+//! let consumer = Consumer::builder()
+//!     .broker(Queue(Mutex::new(vec!["web-1", "web-2", ""])))
+//!     .clock(Still)
+//!     .handler(async |delivery: &Delivery| match delivery.payload() {
+//!         b"" => Verdict::Dead("nothing to do".to_owned()),
+//!         _ => Verdict::Ack,
+//!     })
+//!     .build();
+//!
+//! let report = futures::executor::LocalPool::new().run_until(consumer.run());
+//!
+//! assert_eq!(report.totals.acked, 2);
+//! assert_eq!(report.totals.dead_lettered, 1);
+//! assert!(report.is_balanced());
+//! ```
+//!
+//! # Modules
+//!
+//! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
+//! `backoff`, `event`, `report`, `control` (what it says and hears), `lease` (who holds what until
+//! when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message),
+//! `consumer` (the engine).
+
 mod backoff;
 mod broker;
 mod clock;

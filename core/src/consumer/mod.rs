@@ -1,15 +1,25 @@
 //! The consumer: built once, run once.
 
 mod builder;
+mod calls;
+mod delivering;
+mod engine;
+mod handling;
+mod intake;
+mod settlements;
+mod shutdown;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use async_channel::Receiver;
+use futures::stream::FuturesUnordered;
 
 pub use builder::{Builder, NoBroker, NoClock, NoHandler};
 
 use builder::Settings;
+use engine::Engine;
 
 use crate::control::Shared;
 use crate::handler::Execution;
@@ -48,8 +58,22 @@ impl<E: Execution> Consumer<E> {
     /// Not cancel safe: dropping the future drops the handlers and settles nothing; the leases run
     /// out by themselves and the messages are delivered again.
     pub async fn run(self) -> Report {
-
-        Report::default()
+        let Self {
+            broker,
+            execution,
+            settings,
+            shared,
+            control,
+            stops,
+        } = self;
+        let execution = &execution;
+        let start = |handle, delivery| async move { (handle, execution.execute(delivery).await) };
+        let mut engine = Engine::new(&*broker, settings, shared, stops);
+        let mut handlers = FuturesUnordered::new();
+        let report = poll_fn(|cx| engine.poll(cx, &mut handlers, &start)).await;
+        // Kept until now: without any sender a stop could not be waited for.
+        drop(control);
+        report
     }
 }
 

@@ -106,10 +106,6 @@ impl Delivery {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.scope.shared
-    }
-
     pub(crate) fn set_lease_deadline(&self, deadline: Instant) {
         // Relaxed: see `lease_remaining`.
         self.scope

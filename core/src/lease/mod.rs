@@ -1,8 +1,15 @@
 //! Leases: who holds which message until when.
+//!
+//! [`LeaseTable`] is a state machine without clock, future or lock: it is told what happened and
+//! the time, and answers which leases are to be extended and which are lost. What is deliberately
+//! absent: what is done with the messages, which is the consumer's.
 
-/// Names one lease in the table; a stale one names nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Handle {
-    index: u32,
-    generation: u32,
-}
+mod cohorts;
+mod extensions;
+mod slab;
+mod slot;
+mod table;
+
+pub(crate) use extensions::{ExtendBatch, Member};
+pub(crate) use slab::Handle;
+pub(crate) use table::{Inserted, LeaseSettings, LeaseTable};

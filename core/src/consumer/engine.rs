@@ -1,0 +1,307 @@
+//! The engine: one bounded pass over everything that may have happened.
+//!
+//! Everything asynchronous is polled with the waker of `run()` in every pass, or stands in a
+//! `FuturesUnordered`, so that a wake costs as much as what woke. What is deliberately absent: locks
+//! held while anything of the user's runs.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use async_channel::Receiver;
+use fastrand::Rng;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use super::builder::Settings;
+use super::calls::CallEnded;
+use super::delivering::{Delivering, Stage};
+use super::intake::Intake;
+use super::settlements::Settlements;
+use super::shutdown::Shutdown;
+use crate::control::{Notice, Shared};
+use crate::handler::Finish;
+use crate::isolate::panic_message;
+use crate::lease::{Handle, LeaseSettings, LeaseTable};
+use crate::{Broker, Caps, Delivery, Event, Failure, Instant, Phase, Plan, Report, Stats, Totals};
+
+/// The state of a running consumer, apart from its handlers.
+pub(super) struct Engine<'a> {
+    pub(super) broker: &'a dyn Broker,
+    pub(super) caps: Caps,
+    pub(super) settings: Settings,
+    pub(super) shared: Arc<Shared>,
+    pub(super) table: LeaseTable<Delivering>,
+    /// Deliveries without a permit, oldest first; some of them may be gone.
+    pub(super) waiting: VecDeque<Handle>,
+    pub(super) intake: Intake<'a>,
+    pub(super) settlements: Settlements,
+    pub(super) extend_failures: u32,
+    pub(super) calls: FuturesUnordered<BoxFuture<'a, CallEnded>>,
+    pub(super) shields: FuturesUnordered<BoxFuture<'static, (Handle, Option<String>)>>,
+    pub(super) shutdown: Shutdown,
+    pub(super) stops: Pin<Box<Receiver<Plan>>>,
+    pub(super) stats: Stats,
+    pub(super) failure: Option<Failure>,
+    pub(super) rng: Rng,
+    finished: Vec<(Handle, Finish)>,
+    sleep: Option<(Instant, BoxFuture<'static, ()>)>,
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(
+        broker: &'a dyn Broker,
+        settings: Settings,
+        shared: Arc<Shared>,
+        stops: Receiver<Plan>,
+    ) -> Self {
+        let caps = broker.caps();
+        let leases = LeaseSettings {
+            lease: settings.lease,
+            lease_max: settings.lease_max,
+            extend_count_max: caps.extend_count_max,
+        };
+        Self {
+            broker,
+            caps,
+            rng: Rng::with_seed(settings.seed),
+            settings,
+            shared,
+            table: LeaseTable::new(leases),
+            waiting: VecDeque::new(),
+            intake: Intake::default(),
+            settlements: Settlements::default(),
+            extend_failures: 0,
+            calls: FuturesUnordered::new(),
+            shields: FuturesUnordered::new(),
+            shutdown: Shutdown::default(),
+            stops: Box::pin(stops),
+            stats: Stats::default(),
+            failure: None,
+            finished: Vec::new(),
+            sleep: None,
+        }
+    }
+
+    /// Makes progress until there is none, or for [`PASSES_MAX`] passes.
+    pub(super) fn poll<D, S>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handlers: &mut FuturesUnordered<D>,
+        start: &S,
+    ) -> Poll<Report>
+    where
+        D: Future<Output = (Handle, Finish)>,
+        S: Fn(Handle, Delivery) -> D,
+    {
+        // Before anything is looked at: what happens after the look wakes.
+        self.shared.register(cx.waker());
+        for _ in 0..PASSES_MAX {
+            let is_busy = self.pass(cx, handlers, start);
+            self.check();
+            if self.stats.phase == Phase::Closed {
+                self.shared.publish(self.stats);
+                return Poll::Ready(self.report());
+            }
+            if !is_busy {
+                self.shared.publish(self.stats);
+                return Poll::Pending;
+            }
+        }
+        self.shared.publish(self.stats);
+        // There is more to do, after the executor's other tasks have had their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Looks at everything once; returns whether another look may find more.
+    fn pass<D, S>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handlers: &mut FuturesUnordered<D>,
+        start: &S,
+    ) -> bool
+    where
+        D: Future<Output = (Handle, Finish)>,
+        S: Fn(Handle, Delivery) -> D,
+    {
+        let now = self.shared.clock.now();
+        let mut is_busy = self.poll_stops(cx, now);
+        let now = self.poll_handlers(cx, now, handlers);
+        is_busy |= self.handle_notices();
+        is_busy |= self.handle_finished(now);
+        is_busy |= self.poll_shields(cx, now);
+        is_busy |= self.poll_calls(cx, now);
+        is_busy |= self.poll_intake(cx, now);
+        is_busy |= self.keep_leases(now);
+        for _ in 0..STARTS_MAX {
+            let Some((handle, delivery)) = self.next_start(now) else {
+                break;
+            };
+            handlers.push(start(handle, delivery));
+            is_busy = true;
+        }
+        is_busy |= self.flush(now);
+        is_busy |= self.advance(now);
+        is_busy || self.poll_sleep(cx)
+    }
+
+    /// Polls the handlers that were woken; returns the time afterwards.
+    fn poll_handlers<D>(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        handlers: &mut FuturesUnordered<D>,
+    ) -> Instant
+    where
+        D: Future<Output = (Handle, Finish)>,
+    {
+        // Once handlers are cancelled all of them get their last poll before any deadline counts.
+        let count_max = if self.stats.phase >= Phase::Grace {
+            usize::MAX
+        } else {
+            FINISHED_MAX
+        };
+        // Relaxed: inline handlers are polled right here.
+        self.shared
+            .poll_ended
+            .store(now.as_nanos(), Ordering::Relaxed);
+        while self.finished.len() < count_max {
+            let Poll::Ready(Some(finished)) = handlers.poll_next_unpin(cx) else {
+                break;
+            };
+            self.finished.push(finished);
+        }
+        Instant::from_nanos(self.shared.poll_ended.load(Ordering::Relaxed))
+    }
+
+    fn handle_finished(&mut self, now: Instant) -> bool {
+        let mut finished = std::mem::take(&mut self.finished);
+        let is_busy = !finished.is_empty();
+        for (handle, finish) in finished.drain(..) {
+            self.finish(now, handle, finish);
+        }
+        // Its memory is used again.
+        self.finished = finished;
+        is_busy
+    }
+
+    fn handle_notices(&mut self) -> bool {
+        let notices = self.shared.drain_notices();
+        let is_busy = !notices.is_empty();
+        for notice in notices {
+            match notice {
+                Notice::Event(event) => {
+                    if matches!(event, Event::SlowPoll { .. }) {
+                        self.stats.totals.slow_polls += 1;
+                    }
+                    self.emit(|| event);
+                }
+                Notice::Shield { delivery, work } => self.shield(delivery, work),
+            }
+        }
+        is_busy
+    }
+
+    /// Wakes `run()` for what is due next; returns whether it is due already.
+    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = [
+            self.table.next_wake(),
+            self.settlements.next_wake(),
+            self.next_receive(),
+            self.shutdown.deadline,
+        ];
+        let Some(next) = due.into_iter().flatten().min() else {
+            self.sleep = None;
+            return false;
+        };
+        // A sleep that ends too early is kept: one look too many is cheaper than a timer per pass.
+        if self.sleep.as_ref().is_none_or(|(until, _)| *until > next) {
+            self.sleep = Some((next, self.shared.clock.sleep_until(next)));
+        }
+        let is_due = self
+            .sleep
+            .as_mut()
+            .is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if is_due {
+            self.sleep = None;
+        }
+        is_due
+    }
+
+    /// Tells the observer, whose panic stops the consumer.
+    pub(super) fn emit(&mut self, event: impl FnOnce() -> Event) {
+        let Some(observer) = self.settings.observer.as_mut() else {
+            return;
+        };
+        let event = event();
+        // Unwind safe: after a panic the observer is not called again.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| observer(&event))) {
+            // Its destructor may panic as well.
+            drop_quietly(self.settings.observer.take());
+            self.fail(Failure::ObserverPanicked(panic_message(payload)));
+        }
+    }
+
+    /// Asserts that no delivery is lost or counted twice.
+    fn check(&self) {
+        let Stats {
+            totals,
+            outstanding,
+            buffered,
+            running,
+            settling,
+            ..
+        } = self.stats;
+        debug_assert_eq!(outstanding, self.table.len());
+        debug_assert_eq!(outstanding, buffered + running + settling);
+        debug_assert_eq!(totals.received, totals.ended() + outstanding as u64);
+    }
+
+    fn report(&mut self) -> Report {
+        let totals: Totals = self.stats.totals;
+        Report {
+            totals,
+            error: self.failure.take(),
+        }
+    }
+}
+
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        // Handlers that are tasks of an executor must not outlive the consumer.
+        for handle in self.table.handles() {
+            let stage = self
+                .table
+                .owner_mut(handle)
+                .map(|delivering| &delivering.stage);
+            if let Some(Stage::Running(running)) = stage {
+                running.delivery.cancel();
+            }
+        }
+        drop_quietly(self.shared.close());
+        self.shared.publish(self.stats);
+    }
+}
+
+/// Drops what belongs to the user, whose destructor may panic.
+pub(super) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // The text is of no use: nobody waits for what was dropped.
+        panic_message(payload);
+    }
+}
+
+/// How many passes one poll of `run()` makes before it lets other tasks run.
+const PASSES_MAX: usize = 8;
+
+/// How many handlers start in one pass.
+const STARTS_MAX: usize = 256;
+
+/// How many handlers end in one pass.
+const FINISHED_MAX: usize = 256;

@@ -1,0 +1,265 @@
+//! Handling: what a handler's end, its shielded work and its lease come to.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+
+use super::calls::Answer;
+use super::delivering::{End, Running, Stage};
+use super::engine::{Engine, drop_quietly};
+use crate::handler::Finish;
+use crate::lease::{Handle, Member};
+use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
+
+impl Engine<'_> {
+    /// A handler has ended.
+    pub(super) fn finish(&mut self, now: Instant, handle: Handle, finish: Finish) {
+        if let Finish::Panicked(message) = &finish {
+            let message = message.clone();
+            self.panicked(handle, message);
+        }
+        if matches!(finish, Finish::Refused) {
+            self.fail(Failure::ExecutorShutDown);
+        }
+        let Some(running) = self.running_mut(handle) else {
+            return;
+        };
+        running.finish = Some(finish);
+        self.conclude(now, handle);
+    }
+
+    /// Starts shielded work of a delivery.
+    pub(super) fn shield(&mut self, handle: Handle, work: BoxFuture<'static, Option<String>>) {
+        let is_open = self.stats.phase < Phase::Flushing;
+        match self.running_mut(handle) {
+            Some(running) if is_open => {
+                running.shields += 1;
+                self.shields
+                    .push(work.map(move |panic| (handle, panic)).boxed());
+            }
+            // Too late. Dropped, it tells whoever waits for it.
+            _ => drop_quietly(work),
+        }
+    }
+
+    pub(super) fn poll_shields(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        // Bounded: it yields after it has polled as many as there are.
+        while let Poll::Ready(Some((handle, panic))) = self.shields.poll_next_unpin(cx) {
+            is_busy = true;
+            let Some(running) = self.running_mut(handle) else {
+                continue;
+            };
+            running.shields -= 1;
+            if let Some(message) = panic {
+                running.shield_panic = Some(message.clone());
+                let delivery = running.delivery.key();
+                self.emit(|| Event::ShieldPanicked { delivery, message });
+            }
+            self.conclude(now, handle);
+        }
+        is_busy
+    }
+
+    /// Extends leases that are due and finds those that are lost.
+    pub(super) fn keep_leases(&mut self, now: Instant) -> bool {
+        let commands = self.table.poll(now);
+        let is_busy = commands.is_more || !commands.lost.is_empty() || !commands.batches.is_empty();
+        for handle in commands.lost {
+            self.lost(handle);
+        }
+        for batch in commands.batches {
+            self.call_extend(batch);
+        }
+        is_busy
+    }
+
+    /// Applies the answer to a batch of extensions.
+    pub(super) fn extended(
+        &mut self,
+        now: Instant,
+        members: &[Member],
+        sent: Instant,
+        answer: Answer<Vec<Outcome>>,
+    ) {
+        match answer {
+            Answer::Done(outcomes) => {
+                self.extend_failures = 0;
+                let lost = self.table.extended(members, sent, &outcomes);
+                for (member, outcome) in members.iter().zip(outcomes) {
+                    if outcome == Outcome::Done {
+                        self.prolonged(*member);
+                    }
+                }
+                for handle in lost {
+                    self.lost(handle);
+                }
+            }
+            Answer::Retryable(error) => {
+                let mut failures = self.extend_failures;
+                let retry_at = self.call_failed(now, BrokerCall::Extend, &mut failures, error);
+                self.extend_failures = failures;
+                self.table.extend_failed(members, retry_at);
+            }
+            Answer::Permanent(failure) => {
+                self.call_broke(now, BrokerCall::Extend, failure);
+                self.table.extend_failed(members, now);
+            }
+        }
+        for member in members {
+            self.release_held(member.handle);
+        }
+    }
+
+    pub(super) fn running_mut(&mut self, handle: Handle) -> Option<&mut Running> {
+        match &mut self.table.owner_mut(handle)?.stage {
+            Stage::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// Settles a delivery if its scope has been left: its handler and its shielded work have ended.
+    fn conclude(&mut self, now: Instant, handle: Handle) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let Stage::Running(running) = &lease.owner.stage else {
+            return;
+        };
+        if running.finish.is_none() || running.shields > 0 {
+            return;
+        }
+        if lease.is_lost {
+            return self.end(handle, End::Expired);
+        }
+        if running.is_abandoned {
+            return self.end(handle, End::Abandoned);
+        }
+        if now >= lease.deadline {
+            return self.lose(handle);
+        }
+        let settle = self.settlement(handle);
+        self.settle(handle, settle, false);
+    }
+
+    /// Turns the end of a handler into a settlement.
+    fn settlement(&mut self, handle: Handle) -> Settle {
+        let cancelled = Settle::Nack {
+            after: Duration::ZERO,
+            counted: false,
+        };
+        let Some(running) = self.running_mut(handle) else {
+            return cancelled;
+        };
+        let finish = running.finish.take().unwrap_or(Finish::Cancelled);
+        let shield_panic = running.shield_panic.take();
+        let delivery = running.delivery.clone();
+        let verdict = match finish {
+            Finish::Cancelled | Finish::Refused => return cancelled,
+            Finish::Dropped => {
+                // Not at once: an executor that drops one task may drop the next.
+                let after = self
+                    .settings
+                    .backoff
+                    .delay(delivery.attempt(), &mut self.rng);
+                return Settle::Nack {
+                    after,
+                    counted: false,
+                };
+            }
+            Finish::Panicked(message) => {
+                return self.retry(
+                    &delivery,
+                    None,
+                    Some(format!("the handler panicked: {message}")),
+                );
+            }
+            Finish::Verdict(verdict) => verdict,
+        };
+        match (verdict, shield_panic) {
+            (Verdict::Ack, None) => Settle::Ack,
+            (Verdict::Ack, Some(message)) => self.retry(
+                &delivery,
+                None,
+                Some(format!("shielded work panicked: {message}")),
+            ),
+            (Verdict::Retry { after }, _) => self.retry(&delivery, after, None),
+            (Verdict::Postpone { after }, _) => {
+                self.stats.totals.postponed += 1;
+                self.emit(|| Event::Postponed {
+                    delivery: delivery.key(),
+                    after,
+                });
+                Settle::Nack {
+                    after,
+                    counted: false,
+                }
+            }
+            (Verdict::Dead(reason), _) => Settle::Dead { reason },
+        }
+    }
+
+    /// Another attempt, or a dead letter if this was the last one.
+    fn retry(
+        &mut self,
+        delivery: &Delivery,
+        after: Option<Duration>,
+        error: Option<String>,
+    ) -> Settle {
+        let attempt = delivery.attempt();
+        if attempt >= self.settings.max_deliveries {
+            let reason = error
+                .or_else(|| delivery.take_last_error())
+                .unwrap_or_else(|| format!("no success in {attempt} deliveries"));
+            return Settle::Dead { reason };
+        }
+        let after = after.unwrap_or_else(|| self.settings.backoff.delay(attempt, &mut self.rng));
+        self.stats.totals.retried += 1;
+        self.emit(|| Event::Retried {
+            delivery: delivery.key(),
+            after,
+        });
+        Settle::Nack {
+            after,
+            counted: true,
+        }
+    }
+
+    fn panicked(&mut self, handle: Handle, message: String) {
+        let Some(running) = self.running_mut(handle) else {
+            return;
+        };
+        let delivery = running.delivery.key();
+        self.stats.totals.panicked += 1;
+        self.emit(|| Event::HandlerPanicked { delivery, message });
+    }
+
+    /// The lease of a delivery now lasts longer.
+    fn prolonged(&mut self, member: Member) {
+        let Some(lease) = self.table.get(member.handle) else {
+            return;
+        };
+        // An answer that came after the loss, or about an older token, prolonged nothing of ours.
+        if lease.is_lost || !self.table.is_current(member) {
+            return;
+        }
+        let key = lease.owner.key(&lease.id);
+        self.stats.totals.extended += 1;
+        self.show_lease(member.handle);
+        self.emit(|| Event::Extended(key));
+    }
+
+    /// Sends a nack that waited for the answer to an extension.
+    fn release_held(&mut self, handle: Handle) {
+        let Some(delivering) = self.table.owner_mut(handle) else {
+            return;
+        };
+        if let Stage::Settling(settling) = &mut delivering.stage
+            && std::mem::take(&mut settling.is_held)
+        {
+            self.settlements.push(handle);
+        }
+    }
+}

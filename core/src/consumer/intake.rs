@@ -1,0 +1,235 @@
+//! Intake: takes messages off the broker at once, so that their leases are kept while they wait.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::calls::{Answer, call};
+use super::delivering::{Delivering, End, Running, Stage};
+use super::engine::{Engine, drop_quietly};
+use crate::lease::{Handle, Inserted};
+use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
+
+/// The call of `receive` and what is to follow it.
+#[derive(Default)]
+pub(super) struct Intake<'a> {
+    source: Source,
+    call: Option<BoxFuture<'a, Answer<Vec<Received>>>>,
+    retry_at: Instant,
+    failures: u32,
+    /// Whether `prefetch` was reached: then intake rests until an eighth of it is free, or every
+    /// message that ends would lead to a call for one message.
+    is_full: bool,
+}
+
+/// What is expected from the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Source {
+    /// Messages.
+    #[default]
+    Open,
+    /// What it has leased already.
+    Closing,
+    /// Nothing.
+    Closed,
+}
+
+impl Intake<'_> {
+    /// Has the source closed; a call that is waiting for messages is dropped.
+    pub(super) fn close(&mut self) {
+        if self.source == Source::Open {
+            self.source = Source::Closing;
+            drop_quietly(self.call.take());
+            self.retry_at = Instant::ZERO;
+        }
+    }
+
+    /// Expects nothing any more.
+    pub(super) fn close_for_good(&mut self) {
+        self.source = Source::Closed;
+        drop_quietly(self.call.take());
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.source == Source::Closed
+    }
+}
+
+impl Engine<'_> {
+    pub(super) fn poll_intake(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        for _ in 0..CALLS_PER_PASS {
+            if self.intake.call.is_none() {
+                let Some(pull) = self.next_pull() else { break };
+                if now < self.intake.retry_at {
+                    break;
+                }
+                let broker = self.broker;
+                let receive = async move { call(async || broker.receive(pull).await).await };
+                self.intake.call = Some(receive.boxed());
+            }
+            let Some(receive) = self.intake.call.as_mut() else {
+                break;
+            };
+            let Poll::Ready(answer) = receive.poll_unpin(cx) else {
+                break;
+            };
+            self.intake.call = None;
+            is_busy = true;
+            self.receive(now, answer);
+        }
+        is_busy
+    }
+
+    /// When a failed `receive` is tried again.
+    pub(super) fn next_receive(&self) -> Option<Instant> {
+        let waits = self.intake.call.is_none() && self.intake.failures > 0;
+        (waits && !self.intake.is_closed() && !self.intake.is_full).then_some(self.intake.retry_at)
+    }
+
+    /// The next delivery to start, if there is a permit for it.
+    pub(super) fn next_start(&mut self, now: Instant) -> Option<(Handle, Delivery)> {
+        while self.stats.phase == Phase::Running && self.stats.running < self.settings.concurrency {
+            let handle = self.waiting.pop_front()?;
+            let Some(lease) = self.table.get(handle) else {
+                continue;
+            };
+            let deadline = lease.deadline;
+            if now >= deadline {
+                // Another consumer may have it by now: it must not be started.
+                if self.table.lose(handle) {
+                    self.lost(handle);
+                }
+                continue;
+            }
+            let Some(delivering) = self.table.owner_mut(handle) else {
+                continue;
+            };
+            let Stage::Buffered(message) = &mut delivering.stage else {
+                continue;
+            };
+            let empty = Message {
+                payload: Vec::new(),
+                ..message.clone()
+            };
+            let message = std::mem::replace(message, empty);
+            let shared = Arc::clone(&self.shared);
+            let delivery = Delivery::new(handle, message, deadline, shared);
+            delivering.stage = Stage::Running(Running::new(delivery.clone()));
+            self.stats.buffered -= 1;
+            self.stats.running += 1;
+            return Some((handle, delivery));
+        }
+        None
+    }
+
+    /// What to ask the broker for, if for anything.
+    fn next_pull(&mut self) -> Option<Pull> {
+        match self.intake.source {
+            Source::Closed => None,
+            Source::Closing => Some(Pull::Close),
+            Source::Open => {
+                let room = self.settings.prefetch.saturating_sub(self.table.len());
+                let enough = if self.intake.is_full {
+                    (self.settings.prefetch / 8).max(1)
+                } else {
+                    1
+                };
+                self.intake.is_full = room < enough;
+                (!self.intake.is_full).then_some(Pull::Next { count_max: room })
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant, answer: Answer<Vec<Received>>) {
+        match answer {
+            Answer::Done(batch) => {
+                self.intake.failures = 0;
+                if batch.is_empty() {
+                    self.intake.close_for_good();
+                }
+                for received in batch {
+                    self.accept(now, received);
+                }
+                self.compact_waiting();
+            }
+            Answer::Retryable(error) => {
+                let mut failures = self.intake.failures;
+                let retry_at = self.call_failed(now, BrokerCall::Receive, &mut failures, error);
+                self.intake.failures = failures;
+                self.intake.retry_at = retry_at;
+            }
+            Answer::Permanent(failure) => self.call_broke(now, BrokerCall::Receive, failure),
+        }
+    }
+
+    /// Takes up one message; what comes after the stop is released.
+    fn accept(&mut self, now: Instant, received: Received) {
+        let Received { message, deadline } = received;
+        let key = DeliveryKey {
+            id: message.id.clone(),
+            attempt: message.attempt,
+        };
+        self.stats.totals.received += 1;
+        self.stats.totals.redelivered += u64::from(message.attempt > 1);
+        self.emit(|| Event::Received(key.clone()));
+
+        let (id, lease) = (message.id.clone(), message.lease.clone());
+        let attempt = message.attempt;
+        let delivering = || Delivering {
+            attempt,
+            stage: Stage::Buffered(message),
+        };
+        match self.table.insert(now, &id, &lease, deadline, delivering) {
+            Inserted::Merged(handle) => {
+                self.stats.totals.merged += 1;
+                self.emit(|| End::Merged.event(key));
+                self.show_lease(handle);
+            }
+            Inserted::Held(handle) => {
+                self.stats.outstanding += 1;
+                self.stats.buffered += 1;
+                if self.stats.phase == Phase::Running {
+                    self.waiting.push_back(handle);
+                } else {
+                    self.release(handle);
+                }
+            }
+        }
+    }
+
+    /// Shows the lease of a delivery, as it is now, to those who look at the delivery.
+    pub(super) fn show_lease(&mut self, handle: Handle) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let (deadline, token, is_lost) = (lease.deadline, lease.token.clone(), lease.is_lost);
+        match self
+            .table
+            .owner_mut(handle)
+            .map(|delivering| &mut delivering.stage)
+        {
+            Some(Stage::Buffered(message)) => message.lease = token,
+            Some(Stage::Running(running)) if !is_lost => {
+                running.delivery.set_lease_deadline(deadline);
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets deliveries that were lost while they waited, before they outnumber the others.
+    fn compact_waiting(&mut self) {
+        if self.waiting.len() > 2 * self.stats.buffered + COMPACT_MIN {
+            let table = &self.table;
+            self.waiting.retain(|handle| table.get(*handle).is_some());
+        }
+    }
+}
+
+/// How many batches are received in one pass.
+const CALLS_PER_PASS: usize = 4;
+
+/// Below this many the waiting deliveries are not worth compacting.
+const COMPACT_MIN: usize = 64;

@@ -1,0 +1,262 @@
+//! Settlements: from the end of a handler to the broker's confirmation.
+//!
+//! They leave at once when none is on its way, and gather while one is. They never queue behind
+//! extensions; only a nack waits for the extension of its own lease, which could override it.
+
+use std::collections::VecDeque;
+
+use super::calls::Answer;
+use super::delivering::{End, Settling, Stage};
+use super::engine::Engine;
+use crate::lease::{Handle, Member};
+use crate::{BrokerCall, Event, Instant, Outcome, Settle, Settlement};
+
+/// Settlements that have not been sent, and the state of the calls.
+#[derive(Default)]
+pub(super) struct Settlements {
+    queue: VecDeque<Handle>,
+    calls_in_flight: usize,
+    retry_at: Instant,
+    failures: u32,
+}
+
+impl Settlements {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        // With a call on its way, its end is what is waited for.
+        (self.calls_in_flight == 0 && !self.queue.is_empty()).then_some(self.retry_at)
+    }
+
+    pub(super) fn push(&mut self, handle: Handle) {
+        self.queue.push_back(handle);
+    }
+}
+
+impl Engine<'_> {
+    /// Has the broker told how a delivery ends. Its scope has been left and its lease not been lost;
+    /// whether it is over is looked at when it is sent.
+    pub(super) fn settle(&mut self, handle: Handle, settle: Settle, is_release: bool) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let is_held = lease.is_extending && matches!(settle, Settle::Nack { .. });
+        self.table.settle(handle);
+        let Some(delivering) = self.table.owner_mut(handle) else {
+            return;
+        };
+        let settling = Stage::Settling(Settling {
+            settle,
+            is_release,
+            is_held,
+        });
+        match std::mem::replace(&mut delivering.stage, settling) {
+            Stage::Buffered(_) => self.stats.buffered -= 1,
+            Stage::Running(_) => self.stats.running -= 1,
+            Stage::Settling(_) => self.stats.settling -= 1,
+        }
+        self.stats.settling += 1;
+        if !is_held {
+            self.settlements.push(handle);
+        }
+    }
+
+    /// Sends what may be sent; returns whether something was.
+    pub(super) fn flush(&mut self, now: Instant) -> bool {
+        let count_max = self.caps.settle_count_max.max(1);
+        let mut is_busy = false;
+        loop {
+            let Settlements {
+                queue,
+                calls_in_flight,
+                retry_at,
+                ..
+            } = &self.settlements;
+            let is_full = queue.len() >= count_max && *calls_in_flight < SETTLE_CALLS_MAX;
+            let may_send = *calls_in_flight == 0 || is_full;
+            if queue.is_empty() || !may_send || now < *retry_at {
+                return is_busy;
+            }
+            is_busy |= self.send_batch(now, count_max);
+        }
+    }
+
+    /// Applies the answer to a batch of settlements.
+    pub(super) fn settled(
+        &mut self,
+        now: Instant,
+        members: &[Member],
+        answer: Answer<Vec<Outcome>>,
+    ) {
+        self.settlements.calls_in_flight -= 1;
+        match answer {
+            Answer::Done(outcomes) => {
+                self.settlements.failures = 0;
+                for (member, outcome) in members.iter().zip(outcomes) {
+                    match outcome {
+                        Outcome::Done => self.confirm(member.handle),
+                        Outcome::Gone => self.refused(now, *member),
+                    }
+                }
+            }
+            Answer::Retryable(error) => {
+                let mut failures = self.settlements.failures;
+                let retry_at = self.call_failed(now, BrokerCall::Settle, &mut failures, error);
+                self.settlements.failures = failures;
+                self.settlements.retry_at = retry_at;
+                for member in members {
+                    self.send_again(now, member.handle);
+                }
+            }
+            Answer::Permanent(failure) => {
+                self.call_broke(now, BrokerCall::Settle, failure);
+                for member in members {
+                    self.end(member.handle, End::Abandoned);
+                }
+            }
+        }
+    }
+
+    /// A lease is over: nothing is told to the broker, which may have leased it to somebody else.
+    pub(super) fn lose(&mut self, handle: Handle) {
+        if self.table.lose(handle) {
+            self.lost(handle);
+        }
+    }
+
+    /// Tells of a lost lease, and ends the delivery unless its handler is still running.
+    pub(super) fn lost(&mut self, handle: Handle) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let key = lease.owner.key(&lease.id);
+        self.emit(|| Event::LeaseLost(key));
+        match self
+            .table
+            .owner_mut(handle)
+            .map(|delivering| &mut delivering.stage)
+        {
+            Some(Stage::Running(running)) => {
+                running.delivery.set_lease_lost();
+                self.stats.lost += 1;
+                // Its handler may have ended, and be the reason why this was noticed.
+                if running.finish.is_some() && running.shields == 0 {
+                    self.end(handle, End::Expired);
+                }
+            }
+            Some(_) => self.end(handle, End::Expired),
+            None => {}
+        }
+    }
+
+    /// Ends a delivery, once and for all.
+    pub(super) fn end(&mut self, handle: Handle, end: End) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let (key, is_lost) = (lease.owner.key(&lease.id), lease.is_lost);
+        let Some(delivering) = self.table.remove(handle) else {
+            return;
+        };
+        self.stats.outstanding -= 1;
+        match delivering.stage {
+            Stage::Buffered(_) => self.stats.buffered -= 1,
+            Stage::Settling(_) => self.stats.settling -= 1,
+            Stage::Running(_) => {
+                self.stats.running -= 1;
+                self.stats.lost -= usize::from(is_lost);
+            }
+        }
+        let totals = &mut self.stats.totals;
+        match &end {
+            End::Expired => totals.expired += 1,
+            End::Abandoned => totals.abandoned += 1,
+            End::Merged => totals.merged += 1,
+            End::Settled(Settling {
+                is_release: true, ..
+            }) => totals.released += 1,
+            End::Settled(Settling { settle, .. }) => match settle {
+                Settle::Ack => totals.acked += 1,
+                Settle::Nack { .. } => totals.nacked += 1,
+                Settle::Dead { .. } => totals.dead_lettered += 1,
+            },
+        }
+        self.emit(|| end.event(key));
+    }
+
+    fn send_batch(&mut self, now: Instant, count_max: usize) -> bool {
+        let mut members = Vec::new();
+        let mut batch = Vec::new();
+        let mut useless = now + self.settings.lease;
+        while batch.len() < count_max {
+            let Some(handle) = self.settlements.queue.pop_front() else {
+                break;
+            };
+            let Some(lease) = self.table.get(handle) else {
+                continue;
+            };
+            let Stage::Settling(settling) = &lease.owner.stage else {
+                continue;
+            };
+            if now >= lease.deadline {
+                self.lose(handle);
+                continue;
+            }
+            let settle = settling.settle.clone();
+            batch.push(Settlement {
+                id: lease.id.clone(),
+                lease: lease.token.clone(),
+                settle,
+            });
+            useless = useless.max(lease.deadline);
+            members.extend(self.table.send(handle));
+        }
+        if batch.is_empty() {
+            return true;
+        }
+        self.settlements.calls_in_flight += 1;
+        self.call_settle(members, batch, useless);
+        true
+    }
+
+    fn confirm(&mut self, handle: Handle) {
+        let Some(delivering) = self.table.owner_mut(handle) else {
+            return;
+        };
+        let Stage::Settling(settling) = &mut delivering.stage else {
+            return;
+        };
+        let settle = std::mem::replace(&mut settling.settle, Settle::Ack);
+        let is_release = settling.is_release;
+        self.end(
+            handle,
+            End::Settled(Settling {
+                settle,
+                is_release,
+                is_held: false,
+            }),
+        );
+    }
+
+    /// The broker knows no such lease.
+    fn refused(&mut self, now: Instant, member: Member) {
+        if self.table.is_current(member) {
+            self.lose(member.handle);
+        } else {
+            // The message came again meanwhile: it is settled under the newer lease.
+            self.send_again(now, member.handle);
+        }
+    }
+
+    fn send_again(&mut self, now: Instant, handle: Handle) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        if now >= lease.deadline {
+            return self.lose(handle);
+        }
+        self.table.unsend(handle);
+        self.settlements.push(handle);
+    }
+}
+
+/// How many calls of `settle` may be on their way; all but the first are full batches.
+const SETTLE_CALLS_MAX: usize = 4;

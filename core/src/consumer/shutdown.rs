@@ -1,0 +1,178 @@
+//! Shutdown: the phases of a stop, each with a deadline.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use super::delivering::{End, Stage};
+use super::engine::{Engine, drop_quietly};
+use crate::lease::Handle;
+use crate::{Event, Failure, Instant, Phase, Plan, Settle};
+
+/// How far a stop has come.
+#[derive(Debug, Default)]
+pub(super) struct Shutdown {
+    /// When the present phase ends at the latest.
+    pub(super) deadline: Option<Instant>,
+    requests: u32,
+    plan: Plan,
+}
+
+impl Engine<'_> {
+    pub(super) fn poll_stops(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Poll::Ready(Some(plan)) = self.stops.poll_next_unpin(cx) {
+            is_busy = true;
+            self.shutdown.requests += 1;
+            match self.shutdown.requests {
+                1 if self.stats.phase == Phase::Running => self.drain(now, plan),
+                // It is stopping already, because of a failure.
+                1 => {}
+                2 => self.hand_back(now, plan.flush),
+                _ => self.hand_back(now, Duration::ZERO),
+            }
+        }
+        is_busy
+    }
+
+    /// Stops the consumer, in order, because of a failure; the first one is reported.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        if self.failure.is_none() {
+            self.failure = Some(failure);
+        }
+    }
+
+    /// Ends the drain as early as after a failure: nothing can be kept under lease any more.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        if self.stats.phase == Phase::Draining {
+            let deadline = now + self.settings.failure_plan.drain;
+            let earlier = self
+                .shutdown
+                .deadline
+                .map_or(deadline, |set| set.min(deadline));
+            self.shutdown.deadline = Some(earlier);
+        }
+    }
+
+    /// Enters the next phase if this one is over. At most one at a time: each gets its pass.
+    pub(super) fn advance(&mut self, now: Instant) -> bool {
+        let is_late = self
+            .shutdown
+            .deadline
+            .is_some_and(|deadline| now >= deadline);
+        let is_idle = self.stats.running == 0;
+        match self.stats.phase {
+            Phase::Running if self.failure.is_some() => self.drain(now, self.settings.failure_plan),
+            Phase::Running if self.intake.is_closed() && self.table.is_empty() => {
+                self.enter(now, Phase::Closed);
+            }
+            Phase::Draining if is_idle => self.enter(now, Phase::Flushing),
+            Phase::Draining if is_late => {
+                self.cancel_handlers();
+                self.enter(now, Phase::Grace);
+            }
+            Phase::Grace if is_idle => self.enter(now, Phase::Flushing),
+            Phase::Grace if is_late => {
+                self.abandon_shields();
+                self.abandon(|stage| matches!(stage, Stage::Running(_)));
+                self.enter(now, Phase::Flushing);
+            }
+            Phase::Flushing if self.intake.is_closed() && self.table.is_empty() => {
+                self.enter(now, Phase::Closed);
+            }
+            Phase::Flushing if is_late => {
+                self.abandon(|_| true);
+                self.enter(now, Phase::Closed);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Hands a message back that was not started.
+    pub(super) fn release(&mut self, handle: Handle) {
+        let settle = Settle::Nack {
+            after: Duration::ZERO,
+            counted: false,
+        };
+        self.settle(handle, settle, true);
+    }
+
+    /// First stop: nothing starts any more, handlers may finish.
+    fn drain(&mut self, now: Instant, plan: Plan) {
+        self.shutdown.plan = plan;
+        self.enter(now, Phase::Draining);
+        self.intake.close();
+        for handle in std::mem::take(&mut self.waiting) {
+            self.release(handle);
+        }
+    }
+
+    /// Second stop: only settlements are waited for. With no time for them: gives up.
+    fn hand_back(&mut self, now: Instant, flush: Duration) {
+        if self.stats.phase == Phase::Running {
+            self.drain(now, self.shutdown.plan);
+        }
+        self.cancel_handlers();
+        self.abandon_shields();
+        self.shutdown.plan.flush = flush;
+        let deadline = now + flush;
+        if self.stats.phase < Phase::Flushing {
+            self.enter(now, Phase::Flushing);
+        } else {
+            let earlier = self
+                .shutdown
+                .deadline
+                .map_or(deadline, |set| set.min(deadline));
+            self.shutdown.deadline = Some(earlier);
+        }
+    }
+
+    fn enter(&mut self, now: Instant, phase: Phase) {
+        self.stats.phase = phase;
+        self.shutdown.deadline = phase.limit(&self.shutdown.plan).map(|limit| now + limit);
+        self.emit(|| Event::Phase(phase));
+    }
+
+    /// Has every running handler dropped at its next poll.
+    fn cancel_handlers(&mut self) {
+        for handle in self.table.handles() {
+            if let Some(running) = self.running_mut(handle) {
+                running.delivery.cancel();
+            }
+        }
+    }
+
+    /// Drops the shielded work that is left; its deliveries end as abandoned.
+    fn abandon_shields(&mut self) {
+        for work in std::mem::take(&mut self.shields) {
+            drop_quietly(work);
+        }
+        for handle in self.table.handles() {
+            let Some(running) = self.running_mut(handle) else {
+                continue;
+            };
+            if running.shields == 0 {
+                continue;
+            }
+            running.shields = 0;
+            running.is_abandoned = true;
+            if running.finish.is_some() {
+                self.end(handle, End::Abandoned);
+            }
+        }
+    }
+
+    fn abandon(&mut self, is_meant: impl Fn(&Stage) -> bool) {
+        for handle in self.table.handles() {
+            if self
+                .table
+                .get(handle)
+                .is_some_and(|lease| is_meant(&lease.owner.stage))
+            {
+                self.end(handle, End::Abandoned);
+            }
+        }
+    }
+}

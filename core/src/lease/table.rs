@@ -1,0 +1,314 @@
+//! The lease table.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::cohorts::Cohorts;
+use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
+use super::slab::{Handle, Slab};
+use super::slot::{Lease, Stage, Timer};
+use crate::{Instant, LeaseToken, MessageId};
+
+/// How leases are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseSettings {
+    /// How long a lease is extended at a time.
+    pub(crate) lease: Duration,
+    /// How long a lease may last in all.
+    pub(crate) lease_max: Duration,
+    /// The most extensions in one call; 0 when leases cannot be extended.
+    pub(crate) extend_count_max: usize,
+}
+
+/// Every lease in hand, each with what its owner keeps beside it.
+///
+/// A lease is *held* (and extended when half of it is left), then *settling* (no longer extended),
+/// then *sent* (its settlement is on its way and may yet take effect, so that it cannot be lost).
+/// Its deadline counts from the moment at which an extension was sent: a lower bound of the
+/// broker's. It is lost when the deadline passes or the broker says so, and stays lost.
+#[derive(Debug)]
+pub(crate) struct LeaseTable<T> {
+    pub(super) settings: LeaseSettings,
+    pub(super) leases: Slab<Lease<T>>,
+    pub(super) by_id: HashMap<MessageId, Handle>,
+    pub(super) renewals: Cohorts,
+    pub(super) expiries: Cohorts,
+    /// Due for an extension, earliest deadline first.
+    pub(super) waiting: BTreeSet<(Instant, Handle)>,
+    pub(super) calls_in_flight: usize,
+    pub(super) retry_at: Instant,
+}
+
+/// What [`LeaseTable::poll`] wants done.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    /// Leases that have just been lost.
+    pub(crate) lost: Vec<Handle>,
+    /// Extensions to send now.
+    pub(crate) batches: Vec<ExtendBatch>,
+    /// Whether there is more to do at once: a poll is bounded.
+    pub(crate) is_more: bool,
+}
+
+/// What became of a received message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It is in the table.
+    Held(Handle),
+    /// Its id was in the table already. The older delivery goes on, under the newer lease if it can.
+    Merged(Handle),
+}
+
+impl<T> LeaseTable<T> {
+    pub(crate) fn new(settings: LeaseSettings) -> Self {
+        // Coarse, because an extension may well be early; fine, because a loss may not be late.
+        let tick = (settings.lease / 256).clamp(EXPIRY_TICK, RENEWAL_TICK_MAX);
+        Self {
+            settings,
+            leases: Slab::new(),
+            by_id: HashMap::new(),
+            renewals: Cohorts::new(tick),
+            expiries: Cohorts::new(EXPIRY_TICK),
+            waiting: BTreeSet::new(),
+            calls_in_flight: 0,
+            retry_at: Instant::ZERO,
+        }
+    }
+
+    /// Takes up a lease; `owner` is made only if the message is not in hand.
+    pub(crate) fn insert(
+        &mut self,
+        now: Instant,
+        id: &MessageId,
+        token: &LeaseToken,
+        deadline: Instant,
+        owner: impl FnOnce() -> T,
+    ) -> Inserted {
+        if let Some(handle) = self.by_id.get(id).copied() {
+            self.adopt(now, handle, token, deadline);
+            return Inserted::Merged(handle);
+        }
+        let handle = self.leases.insert(Lease {
+            id: id.clone(),
+            token: token.clone(),
+            epoch: 0,
+            deadline,
+            ends: now + self.settings.lease_max,
+            stage: Stage::Held,
+            is_lost: false,
+            is_extending: false,
+            timer: Timer::Off,
+            owner: owner(),
+        });
+        self.by_id.insert(id.clone(), handle);
+        self.arm(now, handle);
+        Inserted::Held(handle)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.leases.handles().collect()
+    }
+
+    pub(crate) fn get(&self, handle: Handle) -> Option<&Lease<T>> {
+        self.leases.get(handle)
+    }
+
+    pub(crate) fn owner_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        self.leases.get_mut(handle).map(|lease| &mut lease.owner)
+    }
+
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
+        self.disarm(handle);
+        let lease = self.leases.remove(handle)?;
+        self.by_id.remove(&lease.id);
+        Some(lease.owner)
+    }
+
+    /// Marks a lease as lost; returns whether it was not so before.
+    pub(crate) fn lose(&mut self, handle: Handle) -> bool {
+        self.disarm(handle);
+        self.leases
+            .get_mut(handle)
+            .is_some_and(|lease| !std::mem::replace(&mut lease.is_lost, true))
+    }
+
+    /// Stops extending a lease: its settlement is decided.
+    pub(crate) fn settle(&mut self, handle: Handle) {
+        self.disarm(handle);
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        lease.stage = Stage::Settling;
+        self.arm_expiry(handle);
+    }
+
+    /// Notes that a settlement is on its way; returns under which token.
+    pub(crate) fn send(&mut self, handle: Handle) -> Option<Member> {
+        self.disarm(handle);
+        let lease = self.leases.get_mut(handle)?;
+        lease.stage = Stage::Sent;
+        Some(Member {
+            handle,
+            epoch: lease.epoch,
+            deadline: lease.deadline,
+        })
+    }
+
+    /// Notes that a settlement has to be sent again.
+    pub(crate) fn unsend(&mut self, handle: Handle) {
+        self.settle(handle);
+    }
+
+    /// Whether a member of a batch has still the token that was sent.
+    pub(crate) fn is_current(&self, member: Member) -> bool {
+        self.leases
+            .get(member.handle)
+            .is_some_and(|lease| lease.epoch == member.epoch)
+    }
+
+    /// When [`poll`](Self::poll) has something to do by itself.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        let has_room =
+            self.settings.extend_count_max > 0 && self.calls_in_flight < EXTEND_CALLS_MAX;
+        let can_send = has_room && !self.waiting.is_empty();
+        let retry = can_send.then_some(self.retry_at);
+        [self.renewals.first(), self.expiries.first(), retry]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind at a time.
+    pub(crate) fn poll(&mut self, now: Instant) -> Commands {
+        let mut commands = Commands::default();
+        for handle in self.take_expired(now) {
+            // Sooner than its tick never, but a lease may have been extended meanwhile.
+            let is_over = self
+                .leases
+                .get(handle)
+                .is_some_and(|lease| now >= lease.deadline);
+            if !is_over {
+                self.arm_expiry(handle);
+            } else if self.lose(handle) {
+                commands.lost.push(handle);
+            }
+        }
+        self.take_renewals(now, POLL_COUNT_MAX);
+        while let Some(batch) = self.cut(now) {
+            commands.batches.push(batch);
+        }
+        let next = [self.renewals.first(), self.expiries.first()]
+            .into_iter()
+            .flatten()
+            .min();
+        commands.is_more = next.is_some_and(|next| next <= now);
+        commands
+    }
+
+    /// Lets an older delivery go on under a newer lease of the same message.
+    ///
+    /// Not when it was told that its lease is lost: then somebody may have acted on that.
+    fn adopt(&mut self, now: Instant, handle: Handle, token: &LeaseToken, deadline: Instant) {
+        if self.leases.get(handle).is_none_or(|lease| lease.is_lost) {
+            return;
+        }
+        self.disarm(handle);
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        if lease.token == *token {
+            lease.deadline = lease.deadline.max(deadline);
+        } else {
+            lease.token = token.clone();
+            lease.epoch = lease.epoch.wrapping_add(1);
+            lease.deadline = deadline;
+            lease.is_extending = false;
+        }
+        self.rearm(now, handle);
+    }
+
+    fn take_expired(&mut self, now: Instant) -> Vec<Handle> {
+        let leases = &mut self.leases;
+        self.expiries.take_due(now, POLL_COUNT_MAX, |handle, tick| {
+            leases
+                .get_mut(handle)
+                .is_some_and(|lease| lease.timer.claim(Timer::Expire(tick)))
+        })
+    }
+
+    /// Arms the timer of a lease, in no queue, after its deadline has moved.
+    pub(super) fn rearm(&mut self, since: Instant, handle: Handle) {
+        match self
+            .leases
+            .get(handle)
+            .map(|lease| (lease.stage, lease.is_extending))
+        {
+            Some((Stage::Held, false)) => self.arm(since, handle),
+            Some((Stage::Held, true) | (Stage::Settling, _)) => self.arm_expiry(handle),
+            Some((Stage::Sent, _)) | None => {}
+        }
+    }
+
+    /// Arms the renewal of a lease that has run since `since`: when half of it is left.
+    fn arm(&mut self, since: Instant, handle: Handle) {
+        if self.settings.extend_count_max == 0 {
+            return self.arm_expiry(handle);
+        }
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        let margin = (lease.deadline - since).min(self.settings.lease) / 2;
+        let tick = self.renewals.floor(lease.deadline - margin);
+        lease.timer = Timer::Renew(tick);
+        self.renewals.add(tick, handle);
+    }
+
+    pub(super) fn arm_expiry(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        let tick = self.expiries.ceil(lease.deadline);
+        lease.timer = Timer::Expire(tick);
+        self.expiries.add(tick, handle);
+    }
+
+    /// Takes a lease out of every queue it is in.
+    pub(super) fn disarm(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        self.waiting.remove(&(lease.deadline, handle));
+        let timer = std::mem::replace(&mut lease.timer, Timer::Off);
+        let leases = &self.leases;
+        let is_armed = |handle| {
+            leases
+                .get(handle)
+                .is_some_and(|lease: &Lease<T>| lease.timer == timer)
+        };
+        match timer {
+            Timer::Off => {}
+            Timer::Renew(tick) => self.renewals.cancel(tick, is_armed),
+            Timer::Expire(tick) => self.expiries.cancel(tick, is_armed),
+        }
+    }
+}
+
+/// How many leases one poll looks at, of each kind.
+const POLL_COUNT_MAX: usize = 1024;
+
+/// To what a loss is rounded, up.
+const EXPIRY_TICK: Duration = Duration::from_millis(1);
+
+/// To what a renewal is rounded, down, at most.
+const RENEWAL_TICK_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
