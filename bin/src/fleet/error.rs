@@ -21,6 +21,8 @@ pub enum FleetError {
     },
     /// No group has this target.
     UnknownTarget(Target),
+    /// A probe's address makes no sense for a target.
+    Config(String),
     /// The boot identity could not be read: it is unknown, which is not the same as changed.
     Unknown(String),
     /// The fleet or its pool has been closed.
@@ -41,6 +43,7 @@ impl fmt::Display for FleetError {
                 write!(f, "{} cannot be used", path.display())
             }
             Self::UnknownTarget(target) => write!(f, "{target} is in no group"),
+            Self::Config(detail) => f.write_str(detail),
             Self::Unknown(detail) => write!(f, "the boot identity is unknown: {detail}"),
             Self::Closed => f.write_str("the fleet is closed"),
         }
@@ -51,7 +54,7 @@ impl Error for FleetError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Files { source, .. } => Some(source),
-            Self::UnknownTarget(_) | Self::Unknown(_) | Self::Closed => None,
+            Self::UnknownTarget(_) | Self::Config(_) | Self::Unknown(_) | Self::Closed => None,
         }
     }
 }
@@ -108,7 +111,7 @@ impl From<FleetError> for RestartError {
     fn from(error: FleetError) -> Self {
         match error {
             FleetError::Files { path, source } => Self::Files { path, source },
-            FleetError::UnknownTarget(_) => Self::Failed(error.to_string()),
+            FleetError::UnknownTarget(_) | FleetError::Config(_) => Self::Failed(error.to_string()),
             FleetError::Unknown(detail) => Self::Unknown(detail),
             FleetError::Closed => Self::Closed,
         }
