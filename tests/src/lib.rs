@@ -2,3 +2,6 @@
 
 pub mod contract;
 pub mod rig;
+
+#[cfg(doctest)]
+mod readme;
