@@ -40,8 +40,9 @@ pub fn run(args: &DemoPublishArgs) -> Result<(), Failure> {
     let stdout = Stdout::new();
     let began = Instant::now();
     let mut next = began;
-    while next.duration_since(began) < args.length && !stdout.is_closed() {
-        if is_over_at(next) {
+    loop {
+        let is_last = next.duration_since(began) >= args.length;
+        if is_over_at(next.min(began + args.length)) || is_last || stdout.is_closed() {
             break;
         }
         let Some(target) = random.choice(&targets) else {

@@ -210,15 +210,7 @@ impl Parts {
             }) => Some(self.account(ids)),
             _ => None,
         };
-        let pool = self.pool.shutdown(POOL_CLOSE_MAX);
-        if !pool.is_clean() {
-            log::warn!("calls were still running at the end: {pool:?}");
-        }
-        let closed = self
-            .client
-            .close()
-            .map_err(|error| store(&error))
-            .and_then(|()| self.journal.close().map_err(|error| store(&error)));
+        let closed = self.close_files();
         let ended = ended?;
         let announcer = &self.setup.announcer;
         let outstanding = u64::try_from(ended.outstanding).unwrap_or(u64::MAX);
@@ -244,6 +236,18 @@ impl Parts {
             return Err(Failure::new(Exit::HandedBack, message));
         }
         Ok(())
+    }
+
+    /// Closes the queue and the journal, unless a call still runs: it would have to be waited for, and
+    /// what is committed is safe without.
+    fn close_files(&self) -> Result<(), Failure> {
+        let pool = self.pool.shutdown(POOL_CLOSE_MAX);
+        if !pool.is_clean() {
+            log::warn!("calls were still running at the end: {pool:?}");
+            return Ok(());
+        }
+        self.client.close().map_err(|error| store(&error))?;
+        self.journal.close().map_err(|error| store(&error))
     }
 
     /// Counts the published ids, and tells whether each is finished or still in the queue.
