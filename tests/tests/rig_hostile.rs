@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mandrill::service::TOPIC;
+use mandrill::queue::TOPIC;
 use mayhem_tests::rig::{Rig, Settings};
 use serde_json::json;
 use vendor_sdk::{Client, Options, Outgoing};
