@@ -152,3 +152,6 @@ fn one_line(error: &rusqlite::Error) -> String {
 const SYNCHRONOUS_FULL: i64 = 2;
 /// More than the statements that exist, so that none is prepared twice.
 const STATEMENT_COUNT_MAX: usize = 48;
+
+#[cfg(test)]
+mod tests;

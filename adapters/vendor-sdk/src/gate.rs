@@ -288,6 +288,11 @@ impl Gate {
         OWNER.get() == self.address()
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().phase == Phase::Stopped
+    }
+
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }

@@ -47,6 +47,9 @@ mod subscription;
 
 mod client;
 
+#[cfg(test)]
+mod testing;
+
 pub use client::Client;
 pub use error::Error;
 pub use message::{

@@ -107,6 +107,8 @@ impl Puller {
             // The handle was closed under the subscription: an end in order.
             Ok(()) | Err(Error::Closed { .. }) => self.gate.stop(),
             Err(error) => {
+                // Said the same way whether this thread met the error or heard of it.
+                let error = self.shared.store.check().err().unwrap_or(error);
                 log::error!("subscription ended: {error}");
                 self.gate.fail(error);
             }

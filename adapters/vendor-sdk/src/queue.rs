@@ -297,3 +297,6 @@ const DEAD: &str = "UPDATE messages
 
 const EXTEND: &str = "UPDATE messages SET deadline = ?3
     WHERE seq = ?1 AND state = 2 AND deliveries = ?2";
+
+#[cfg(test)]
+mod tests;

@@ -148,8 +148,10 @@ impl Store {
     /// Takes no more jobs; those taken are still done. Does not wait.
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
-        drop(self.jobs.lock().take());
+        // The reader first: the log is moved into the database by the last connection that closes,
+        // and by neither when both close at the same moment.
         drop(self.reader.lock().take());
+        drop(self.jobs.lock().take());
     }
 
     /// Waits until the store thread has closed the file.

@@ -81,6 +81,11 @@ impl Subscription {
         self.gate.wait_ended()
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.gate.is_stopped()
+    }
+
     /// How many leased messages are not settled.
     pub fn outstanding(&self) -> usize {
         self.gate.outstanding()
