@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::config::duration;
+use crate::demo_child;
 use crate::logging::Format;
 
 /// Restarts the hosts of a fleet on request, one message at a time, with nothing lost.
@@ -82,6 +83,9 @@ pub enum Command {
     /// Let a lost target take requests again
     #[command(after_help = RESUME_EXAMPLES)]
     Resume(ResumeArgs),
+    /// One host of the demo's fleet
+    #[command(hide = true, after_help = DEMO_CHILD_EXAMPLES)]
+    DemoChild(demo_child::Args),
     /// The demo's publisher
     #[command(hide = true, after_help = DEMO_PUBLISH_EXAMPLES)]
     DemoPublish(DemoPublishArgs),
@@ -191,7 +195,7 @@ pub struct HistoryArgs {
     /// Only requests for this target
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
-    /// Only requests made since then: 1h, 7d, or a moment such as 2026-01-31T09:30:00Z
+    /// Only requests that ended since then or are still open: 1h, 7d, or 2026-01-31T09:30:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub since: Option<Timestamp>,
 }
@@ -311,6 +315,8 @@ const HISTORY_EXAMPLES: &str = "Examples:
   mandrill history --json | jq -c 'select(.outcome == \"blocked\") | [.target, .until]'";
 const RESUME_EXAMPLES: &str = "Examples:
   mandrill resume web-1";
+const DEMO_CHILD_EXAMPLES: &str = "Examples:
+  mandrill demo-child --port 7701";
 const DEMO_PUBLISH_EXAMPLES: &str = "Examples:
   mandrill demo-publish --state /srv/demo/mandrill.db --target demo-1 --rate 2/s --for 30s";
 

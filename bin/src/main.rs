@@ -1,2 +1,7 @@
 //! The `mandrill` program: a thin entry over the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mandrill::commands::main()
+}

@@ -39,11 +39,14 @@ fn looking_at_a_free_lock_does_not_keep_a_daemon_out() {
     drop(Lock::take(&state).unwrap());
 
     std::thread::scope(|scope| {
-        let looking = scope.spawn(|| (0..2000).for_each(|_| drop(holder(&state))));
+        let looking = scope.spawn(|| {
+            let own = std::process::id();
+            (0..2000).all(|_| holder(&state).is_none_or(|holder| holder.pid == own))
+        });
         for _ in 0..50 {
             drop(Lock::take(&state).unwrap());
         }
-        looking.join().unwrap();
+        assert!(looking.join().unwrap());
     });
 }
 

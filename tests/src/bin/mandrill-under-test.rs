@@ -1,2 +1,7 @@
 //! The `mandrill` program with fault points, for the rigs.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mandrill::commands::main()
+}

@@ -1,0 +1,254 @@
+//! `mandrill status`: the daemon, the targets, the queue, the open intents and the threads.
+//!
+//! What is durable is read from the state's files. What only the daemon knows (what its children do
+//! right now, its threads) it is asked for, and without one the files and `/proc` have to do.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{history, requests};
+use crate::cli::StatusArgs;
+use crate::config::{self, Config};
+use crate::control;
+use crate::exit::Failure;
+use crate::fleet::{Fleet, Identity, Liveness};
+use crate::journal::{Intent, Journal, TargetRow};
+use crate::lock::{self, Holder};
+use crate::output::{Stdout, Table, escape};
+use crate::target::Target;
+
+pub(super) fn run(args: &StatusArgs, is_json: bool, stdout: &Stdout) -> Result<(), Failure> {
+    let config = config::load(&args.config.config)?;
+    let status = Status::read(&config)?;
+    if is_json {
+        stdout.json(&status);
+    } else {
+        stdout.text(&status.text());
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Status {
+    daemon: Option<Holder>,
+    targets: Vec<TargetStatus>,
+    queue: Queue,
+    open_intents: Vec<OpenIntent>,
+    threads: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct TargetStatus {
+    name: Target,
+    group: String,
+    state: String,
+    before: Option<Value>,
+    last_restart: Option<Timestamp>,
+    cooldown_until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    ready: u64,
+    leased: u64,
+    delayed: u64,
+    dead: u64,
+}
+
+#[derive(Serialize)]
+struct OpenIntent {
+    id: String,
+    target: Target,
+    before: Option<Identity>,
+    opened_at: Timestamp,
+    started_at: Option<Timestamp>,
+}
+
+impl Status {
+    fn read(config: &Config) -> Result<Self, Failure> {
+        let state = &config.service.state;
+        let daemon = lock::holder(state);
+        let mut answer = match daemon {
+            Some(_) => ask(config, state),
+            None => Value::Null,
+        };
+        let threads = match answer["threads"].take() {
+            Value::Array(threads) => threads,
+            _ => Vec::new(),
+        };
+        // Before the journal: what left the queue meanwhile has its row there.
+        let stats = requests::stats(&config.service)?;
+        let queue = Queue {
+            ready: stats.ready,
+            leased: stats.leased,
+            delayed: stats.delayed,
+            dead: stats.dead,
+        };
+        let journal = requests::journal(&config.service)?;
+        let intents = match &journal {
+            Some(journal) => journal.open_intents().map_err(requests::broken)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            daemon,
+            targets: targets(config, &answer, journal.as_ref())?,
+            queue,
+            open_intents: intents.into_iter().map(OpenIntent::from).collect(),
+            threads,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut text = match &self.daemon {
+            Some(daemon) => {
+                let since = history::moment(Some(daemon.since));
+                format!("daemon: pid {}, since {since}\n", daemon.pid)
+            }
+            None => "daemon: not running\n".to_owned(),
+        };
+        let Queue {
+            ready,
+            leased,
+            delayed,
+            dead,
+        } = self.queue;
+        text.push_str(&format!(
+            "queue: {ready} ready, {leased} leased, {delayed} delayed, {dead} dead\n\n"
+        ));
+        let mut targets = Table::new([
+            "TARGET",
+            "GROUP",
+            "STATE",
+            "IS",
+            "LAST RESTART",
+            "COOLDOWN UNTIL",
+        ]);
+        for target in &self.targets {
+            targets.row([
+                target.name.as_str(),
+                &target.group,
+                &target.state,
+                &target
+                    .before
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), identity),
+                &history::moment(target.last_restart),
+                &history::moment(target.cooldown_until),
+            ]);
+        }
+        text.push_str(&targets.to_string());
+        if !self.open_intents.is_empty() {
+            let mut intents = Table::new(["OPEN INTENT", "TARGET", "SINCE"]);
+            for intent in &self.open_intents {
+                let since = history::moment(Some(intent.opened_at));
+                intents.row([&intent.id, intent.target.as_str(), &since]);
+            }
+            text.push_str(&format!("\n{intents}"));
+        }
+        if !self.threads.is_empty() {
+            let mut threads = Table::new(["THREAD", "OWNER", "JOB"]);
+            for thread in &self.threads {
+                let field = |name: &str| thread[name].as_str().unwrap_or("-").to_owned();
+                threads.row([&field("name"), &field("owner"), &field("job")]);
+            }
+            text.push_str(&format!("\n{threads}"));
+        }
+        text
+    }
+}
+
+impl From<Intent> for OpenIntent {
+    fn from(intent: Intent) -> Self {
+        Self {
+            id: intent.id,
+            target: intent.target,
+            before: intent.before,
+            opened_at: intent.opened_at,
+            started_at: intent.started_at,
+        }
+    }
+}
+
+/// What the daemon says of itself; null when it does not answer.
+fn ask(config: &Config, state: &Path) -> Value {
+    let path = match &config.listen.control {
+        Some(path) => path.clone(),
+        None => control::default_path(state),
+    };
+    control::query(&path, "status").unwrap_or(Value::Null)
+}
+
+fn targets(
+    config: &Config,
+    answer: &Value,
+    journal: Option<&Journal>,
+) -> Result<Vec<TargetStatus>, Failure> {
+    let rows = match journal {
+        Some(journal) => journal.targets().map_err(requests::broken)?,
+        None => Vec::new(),
+    };
+    let rows: HashMap<&Target, &TargetRow> = rows.iter().map(|row| (&row.target, row)).collect();
+    let told = states_told(answer);
+    let seen: HashMap<Target, _> = match told.is_empty() {
+        true => Fleet::observe(&config.service.state, config)
+            .into_iter()
+            .collect(),
+        false => HashMap::new(),
+    };
+    let now = Timestamp::now();
+    let status = |(group, target): (&config::Group, &Target)| {
+        let row = rows.get(target);
+        let (mut state, before) = match (told.get(target.as_str()), seen.get(target)) {
+            (Some((state, before)), _) => ((*state).to_owned(), before.clone()),
+            (None, Some(seen)) => (
+                seen.liveness.to_string(),
+                // Two shapes of numbers and strings; JSON holds them all.
+                seen.identity
+                    .as_ref()
+                    .and_then(|own| serde_json::to_value(own).ok()),
+            ),
+            (None, None) => (Liveness::Unknown.to_string(), None),
+        };
+        if row.is_some_and(|row| row.lost_since.is_some()) {
+            state = "lost".to_owned();
+        }
+        TargetStatus {
+            name: target.clone(),
+            group: group.name.clone(),
+            state,
+            before,
+            last_restart: row.and_then(|row| row.last_restart),
+            cooldown_until: row.and_then(|row| row.cooldown_until(&group.policy, now)),
+        }
+    };
+    Ok(config.targets().map(status).collect())
+}
+
+/// The states and identities in a daemon's answer, by target.
+fn states_told(answer: &Value) -> HashMap<&str, (&str, Option<Value>)> {
+    let told = answer["targets"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    told.iter()
+        .filter_map(|target| {
+            let before = Some(target["before"].clone()).filter(|before| !before.is_null());
+            Some((
+                target["name"].as_str()?,
+                (target["state"].as_str()?, before),
+            ))
+        })
+        .collect()
+}
+
+/// An identity for a person.
+fn identity(value: &Value) -> String {
+    match serde_json::from_value::<Identity>(value.clone()) {
+        Ok(identity) => identity.to_string(),
+        Err(_) => escape(&value.to_string()).into_owned(),
+    }
+}
