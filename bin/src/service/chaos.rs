@@ -18,7 +18,7 @@ impl Chaos {
     pub(super) fn maybe_panic(self, id: &str, attempt: u32) {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
-        let is_picked = hasher.finish() % ONE_IN == 0;
+        let is_picked = hasher.finish().is_multiple_of(ONE_IN);
         assert!(
             !is_picked || attempt > 1,
             "chaos: this handler was asked to panic"

@@ -2,7 +2,7 @@
 //!
 //! The first signal asks for a drain, the second for a hand-over now, and the third ends the process
 //! on the spot. ctrlc does the catching on a thread of its own; a flag set beside it remembers which
-//! signal it was, for the exit code that a parent expects (128 + the signal's number).
+//! signal it was, for the exit code that a parent expects: 130 after SIGINT, 143 after the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,14 +79,35 @@ struct Handler {
 
 impl Handler {
     fn signal(&self) {
+        let signal = self.take_last();
         // Release: see `Signals::count`.
         let nth = self.count.fetch_add(1, Ordering::Release) + 1;
         if nth >= 3 {
-            // Relaxed: one word, set by the signal that got us here.
-            let signal = self.last.load(Ordering::Relaxed);
-            std::process::exit(i32::try_from(128 + signal).unwrap_or(1));
+            let exit = if signal == SIGINT {
+                Exit::Interrupted
+            } else {
+                Exit::Terminated
+            };
+            std::process::exit(exit.code().into());
         }
         // Ignored: the queue has room for the two signals that come before an exit.
         let _ = self.sender.try_send(nth);
     }
+
+    /// Which signal it was. The flag is set a moment after this thread is woken, by the same handler.
+    fn take_last(&self) -> i32 {
+        for _ in 0..LOOKS_MAX {
+            // Relaxed: one word that orders nothing else.
+            let signal = self.last.swap(0, Ordering::Relaxed);
+            if signal != 0 {
+                return i32::try_from(signal).unwrap_or_default();
+            }
+            std::thread::yield_now();
+        }
+        // Two signals at once share one flag: any of them will do.
+        SIGTERM
+    }
 }
+
+/// Far longer than a signal handler takes; a bound, not a wait.
+const LOOKS_MAX: u32 = 10_000;
