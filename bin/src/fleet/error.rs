@@ -25,6 +25,8 @@ pub enum FleetError {
     Config(String),
     /// The boot identity could not be read: it is unknown, which is not the same as changed.
     Unknown(String),
+    /// Work on the pool panicked, which is a bug, or found no thread to run on.
+    Internal(String),
     /// The fleet or its pool has been closed.
     Closed,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for FleetError {
             Self::UnknownTarget(target) => write!(f, "{target} is in no group"),
             Self::Config(detail) => f.write_str(detail),
             Self::Unknown(detail) => write!(f, "the boot identity is unknown: {detail}"),
+            Self::Internal(message) => write!(f, "mandrill itself failed: {message}"),
             Self::Closed => f.write_str("the fleet is closed"),
         }
     }
@@ -54,7 +57,7 @@ impl Error for FleetError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Files { source, .. } => Some(source),
-            Self::UnknownTarget(_) | Self::Config(_) | Self::Unknown(_) | Self::Closed => None,
+            _ => None,
         }
     }
 }
@@ -111,7 +114,9 @@ impl From<FleetError> for RestartError {
     fn from(error: FleetError) -> Self {
         match error {
             FleetError::Files { path, source } => Self::Files { path, source },
-            FleetError::UnknownTarget(_) | FleetError::Config(_) => Self::Failed(error.to_string()),
+            FleetError::UnknownTarget(_) | FleetError::Config(_) | FleetError::Internal(_) => {
+                Self::Failed(error.to_string())
+            }
             FleetError::Unknown(detail) => Self::Unknown(detail),
             FleetError::Closed => Self::Closed,
         }

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use mayhem_bridge::BlockingPool;
+use mayhem_bridge::{BlockingError, BlockingPool};
 
 use self::child::Child;
 use self::host::{Host, Kind};
@@ -295,7 +295,10 @@ async fn work<R: Send + 'static>(
     let done = pool.run_async(label, move |_| job()).await;
     done.map_err(|error| {
         log::error!("{label}: {error}");
-        FleetError::Closed
+        match error {
+            BlockingError::PoolClosed | BlockingError::Cancelled => FleetError::Closed,
+            error => FleetError::Internal(error.to_string()),
+        }
     })
 }
 

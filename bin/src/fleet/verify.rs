@@ -73,24 +73,28 @@ impl Proof<'_> {
     /// Waits until the boot identity is another one.
     async fn changed(&self, remote: &Remote, before: &Identity) -> Result<Identity, VerifyError> {
         let every = self.probe.map_or(ASK_EVERY, |probe| probe.every);
+        let mut is_same = false;
         loop {
             let asked = Instant::now();
             let present = remote.identity(self.pool, self.deadline).await;
-            if let Ok(present) = &present
-                && present != before
-            {
-                return Ok(present.clone());
-            }
-            if Instant::now() >= self.deadline {
-                return Err(match present {
-                    Ok(present) => VerifyError::Failed(format!(
-                        "{} was not restarted: it is {present} still",
+            let is_over = Instant::now() >= self.deadline;
+            let unknown = match present {
+                Ok(present) if present != *before => return Ok(present),
+                Ok(_) => None,
+                Err(detail) => Some(detail),
+            };
+            // A question that the deadline cut off has no answer, and the one before it stands.
+            is_same = unknown.is_none() || (is_over && is_same);
+            if is_over {
+                return Err(match unknown {
+                    Some(unknown) if !is_same => VerifyError::Lost(unknown),
+                    _ => VerifyError::Failed(format!(
+                        "{} was not restarted: it is {before} still",
                         remote.target()
                     )),
-                    Err(unknown) => VerifyError::Lost(unknown),
                 });
             }
-            Timer::at(self.deadline.min(asked + every)).await;
+            Timer::at(self.deadline.min(asked + every.max(ASK_EVERY_MIN))).await;
         }
     }
 

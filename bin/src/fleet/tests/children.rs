@@ -19,7 +19,7 @@ fn a_missing_child_is_started_recorded_and_logged() {
                 .iter()
                 .all(|(_, state)| state.liveness == Liveness::Up)
         );
-        assert_eq!(rig.starts(), [identity.clone()]);
+        assert_eq!(rig.starts(), std::slice::from_ref(&identity));
         let record = rig.record();
         assert_eq!(record["process"]["pid"], pid_of(&identity));
         assert_eq!(record["next"], Value::Null);
