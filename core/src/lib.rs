@@ -120,6 +120,8 @@ mod lease;
 mod message;
 mod report;
 mod signal;
+#[cfg(test)]
+mod testing;
 mod time;
 mod verdict;
 

@@ -91,7 +91,8 @@ impl Engine<'_> {
 
     /// The next delivery to start, if there is a permit for it.
     pub(super) fn next_start(&mut self, now: Instant) -> Option<(Handle, Delivery)> {
-        while self.stats.phase == Phase::Running && self.stats.running < self.settings.concurrency {
+        let may_start = self.stats.phase == Phase::Running && self.failure.is_none();
+        while may_start && self.stats.running < self.settings.concurrency {
             let handle = self.waiting.pop_front()?;
             let Some(lease) = self.table.get(handle) else {
                 continue;
@@ -176,6 +177,15 @@ impl Engine<'_> {
         self.stats.totals.redelivered += u64::from(message.attempt > 1);
         self.emit(|| Event::Received(key.clone()));
 
+        // An older delivery that was not noticed to be over must not go on under the new lease.
+        let is_over = |handle: &Handle| {
+            self.table
+                .get(*handle)
+                .is_some_and(|lease| now >= lease.deadline)
+        };
+        if let Some(older) = self.table.find(&message.id).filter(is_over) {
+            self.lose(older);
+        }
         let (id, lease) = (message.id.clone(), message.lease.clone());
         let attempt = message.attempt;
         let delivering = || Delivering {

@@ -84,7 +84,7 @@ impl<T> LeaseTable<T> {
         deadline: Instant,
         owner: impl FnOnce() -> T,
     ) -> Inserted {
-        if let Some(handle) = self.by_id.get(id).copied() {
+        if let Some(handle) = self.find(id) {
             self.adopt(now, handle, token, deadline);
             return Inserted::Merged(handle);
         }
@@ -115,6 +115,10 @@ impl<T> LeaseTable<T> {
 
     pub(crate) fn handles(&self) -> Vec<Handle> {
         self.leases.handles().collect()
+    }
+
+    pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
+        self.by_id.get(id).copied()
     }
 
     pub(crate) fn get(&self, handle: Handle) -> Option<&Lease<T>> {

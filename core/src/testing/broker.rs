@@ -1,0 +1,331 @@
+//! A broker in memory: it keeps the truth about leases, writes down what it is told, and fails on
+//! request.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, pending, poll_fn};
+
+use super::ManualClock;
+use crate::control::lock;
+use crate::{
+    Broker, BrokerError, Caps, Clock, Extension, Instant, LeaseToken, Message, MessageId, Outcome,
+    Pull, Received, Settle, Settlement,
+};
+
+/// What the next call does instead of its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Retryable,
+    Permanent,
+    Panic,
+    /// Takes effect, and never answers.
+    Hang,
+    /// Takes effect, and answers too few items.
+    Short,
+    /// Takes effect, and answers that it failed.
+    Lost,
+}
+
+#[derive(Clone)]
+pub(crate) struct TestBroker {
+    clock: ManualClock,
+    state: Arc<Mutex<State>>,
+}
+
+pub(crate) struct State {
+    pub(crate) lease: Duration,
+    pub(crate) caps: Caps,
+    /// How long `settle` and `extend` take to answer, after they took effect.
+    pub(crate) settle_latency: Duration,
+    pub(crate) extend_latency: Duration,
+    /// Whether the source ends when nothing is left.
+    pub(crate) ends: bool,
+    /// Leased to the consumer, and only to be had with `Pull::Close`.
+    pub(crate) at_close: Vec<(String, u32)>,
+    pub(crate) receive_faults: VecDeque<Fault>,
+    pub(crate) settle_faults: VecDeque<Fault>,
+    pub(crate) extend_faults: VecDeque<Fault>,
+    /// Never answers `Pull::Close`.
+    pub(crate) close_hangs: bool,
+    pub(crate) settled: Vec<(String, Settle, Outcome)>,
+    /// The sizes of the batches, in the order of the calls.
+    pub(crate) settle_batches: Vec<usize>,
+    pub(crate) extend_batches: Vec<Vec<String>>,
+    pub(crate) receives: usize,
+    pub(crate) closes: usize,
+    ready: VecDeque<(Instant, String, u32)>,
+    leases: HashMap<String, (String, Instant, u32)>,
+    last_token: u64,
+    waker: Option<Waker>,
+}
+
+impl TestBroker {
+    pub(crate) fn new(clock: &ManualClock) -> Self {
+        let state = State {
+            lease: Duration::from_secs(10),
+            caps: Caps {
+                settle_count_max: 100,
+                extend_count_max: 100,
+                nack_delay: true,
+                confirmed_ack: true,
+            },
+            settle_latency: Duration::ZERO,
+            extend_latency: Duration::ZERO,
+            ends: true,
+            at_close: Vec::new(),
+            receive_faults: VecDeque::new(),
+            settle_faults: VecDeque::new(),
+            extend_faults: VecDeque::new(),
+            close_hangs: false,
+            settled: Vec::new(),
+            settle_batches: Vec::new(),
+            extend_batches: Vec::new(),
+            receives: 0,
+            closes: 0,
+            ready: VecDeque::new(),
+            leases: HashMap::new(),
+            last_token: 0,
+            waker: None,
+        };
+        Self {
+            clock: clock.clone(),
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut lock(&self.state))
+    }
+
+    pub(crate) fn publish(&self, ids: impl IntoIterator<Item = impl Into<String>>) {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        state
+            .ready
+            .extend(ids.into_iter().map(|id| (now, id.into(), 1)));
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ids, settlements and outcomes, as the broker saw them.
+    pub(crate) fn settled(&self) -> Vec<(String, Settle, Outcome)> {
+        self.with(|state| state.settled.clone())
+    }
+
+    /// How many messages are neither acked nor dead.
+    pub(crate) fn left(&self) -> usize {
+        self.with(|state| state.ready.len() + state.leases.len())
+    }
+
+    fn take(&self, count_max: usize) -> Option<Vec<Received>> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        state.expire(now);
+        let mut batch = Vec::new();
+        let mut later = VecDeque::new();
+        while let Some((at, id, attempt)) = state.ready.pop_front() {
+            if at <= now && batch.len() < count_max {
+                batch.push(state.lease_out(now, id, attempt));
+            } else {
+                later.push_back((at, id, attempt));
+            }
+        }
+        state.ready = later;
+        let is_over = state.ends && state.ready.is_empty() && state.leases.is_empty();
+        (!batch.is_empty() || is_over).then_some(batch)
+    }
+
+    /// When something becomes ready by itself.
+    fn next(&self) -> Option<Instant> {
+        let state = lock(&self.state);
+        let ready = state.ready.iter().map(|(at, ..)| *at);
+        ready
+            .chain(state.leases.values().map(|(_, deadline, _)| *deadline))
+            .min()
+    }
+
+    async fn answer(
+        &self,
+        fault: Option<Fault>,
+        latency: Duration,
+        work: impl FnOnce() -> Vec<Outcome>,
+    ) -> Result<Vec<Outcome>, BrokerError> {
+        match fault {
+            Some(Fault::Retryable) => return Err(BrokerError::Retryable("busy".into())),
+            Some(Fault::Permanent) => return Err(BrokerError::Permanent("gone".into())),
+            Some(Fault::Panic) => panic!("a planned panic"),
+            _ => {}
+        }
+        let mut outcomes = work();
+        match fault {
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::Short) => drop(outcomes.pop()),
+            Some(Fault::Lost) => return Err(BrokerError::Retryable("reply lost".into())),
+            _ => {}
+        }
+        self.clock.sleep(latency).await;
+        Ok(outcomes)
+    }
+}
+
+impl Broker for TestBroker {
+    fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
+        async move {
+            let fault = self.with(|state| {
+                state.receives += 1;
+                state.closes += usize::from(pull == Pull::Close);
+                state.receive_faults.pop_front()
+            });
+            match fault {
+                Some(Fault::Permanent) => return Err(BrokerError::Permanent("gone".into())),
+                Some(Fault::Panic) => panic!("a planned panic"),
+                Some(Fault::Hang) => pending().await,
+                Some(_) => return Err(BrokerError::Retryable("busy".into())),
+                None => {}
+            }
+            let Pull::Next { count_max } = pull else {
+                if self.with(|state| state.close_hangs) {
+                    pending::<()>().await;
+                }
+                let now = self.clock.now();
+                return Ok(self.with(|state| {
+                    let late = std::mem::take(&mut state.at_close);
+                    late.into_iter()
+                        .map(|(id, n)| state.lease_out(now, id, n))
+                        .collect()
+                }));
+            };
+            let mut sleep: Option<BoxFuture<'static, ()>> = None;
+            poll_fn(|cx| {
+                loop {
+                    if let Some(batch) = self.take(count_max) {
+                        return Poll::Ready(Ok(batch));
+                    }
+                    self.with(|state| state.waker = Some(cx.waker().clone()));
+                    let Some(next) = self.next() else {
+                        return Poll::Pending;
+                    };
+                    let timer = sleep.insert(self.clock.sleep_until(next));
+                    if timer.poll_unpin(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        async move {
+            let (fault, latency) = self.with(|state| {
+                state.settle_batches.push(batch.len());
+                (state.settle_faults.pop_front(), state.settle_latency)
+            });
+            let now = self.clock.now();
+            let work =
+                || self.with(|state| batch.iter().map(|one| state.settle(now, one)).collect());
+            let outcomes = self.answer(fault, latency, work).await;
+            // A nack makes a message ready, and the last settlement may be the end of the source.
+            let waker = self.with(|state| state.waker.take());
+            waker.into_iter().for_each(Waker::wake);
+            outcomes
+        }
+        .boxed()
+    }
+
+    fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        async move {
+            let (fault, latency) = self.with(|state| {
+                let ids = batch.iter().map(|one| one.id.to_string()).collect();
+                state.extend_batches.push(ids);
+                (state.extend_faults.pop_front(), state.extend_latency)
+            });
+            let now = self.clock.now();
+            let work =
+                || self.with(|state| batch.iter().map(|one| state.extend(now, one)).collect());
+            self.answer(fault, latency, work).await
+        }
+        .boxed()
+    }
+
+    fn caps(&self) -> Caps {
+        self.with(|state| state.caps)
+    }
+}
+
+impl State {
+    /// Leases a message to somebody else, or to the consumer once more, at once.
+    pub(crate) fn redeliver(&mut self, now: Instant, id: &str) {
+        let (_, _, attempt) = self.leases.remove(id).expect("a lease");
+        self.ready.push_back((now, id.to_owned(), attempt + 1));
+    }
+
+    fn lease_out(&mut self, now: Instant, id: String, attempt: u32) -> Received {
+        self.last_token += 1;
+        let token = format!("token-{}", self.last_token);
+        let deadline = now + self.lease;
+        self.leases
+            .insert(id.clone(), (token.clone(), deadline, attempt));
+        let (id, lease) = (MessageId::from(id), LeaseToken::from(token));
+        let payload = id.as_str().as_bytes().to_vec();
+        Received {
+            message: Message {
+                id,
+                lease,
+                attempt,
+                payload,
+            },
+            deadline,
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let over = self
+            .leases
+            .iter()
+            .filter(|(_, (_, deadline, _))| *deadline <= now);
+        let mut over: Vec<String> = over.map(|(id, _)| id.clone()).collect();
+        over.sort();
+        for id in over {
+            let (_, _, attempt) = self.leases.remove(&id).expect("a lease");
+            self.ready.push_back((now, id, attempt + 1));
+        }
+    }
+
+    fn settle(&mut self, now: Instant, one: &Settlement) -> Outcome {
+        self.expire(now);
+        let id = one.id.to_string();
+        let current = self
+            .leases
+            .get(&id)
+            .filter(|(token, ..)| token == one.lease.as_str());
+        let Some((_, _, attempt)) = current.cloned() else {
+            self.settled.push((id, one.settle.clone(), Outcome::Gone));
+            return Outcome::Gone;
+        };
+        self.leases.remove(&id);
+        if let Settle::Nack { after, counted } = one.settle {
+            self.ready
+                .push_back((now + after, id.clone(), attempt + u32::from(counted)));
+        }
+        self.settled.push((id, one.settle.clone(), Outcome::Done));
+        Outcome::Done
+    }
+
+    fn extend(&mut self, now: Instant, one: &Extension) -> Outcome {
+        self.expire(now);
+        match self.leases.get_mut(one.id.as_str()) {
+            Some((token, deadline, _)) if token == one.lease.as_str() => {
+                *deadline = now + one.duration;
+                Outcome::Done
+            }
+            _ => Outcome::Gone,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! A hand-turned world for core's own tests: a clock, a broker with faults, and a driver that polls
+//! only what was woken.
+
+mod broker;
+mod clock;
+mod rig;
+
+pub(crate) use broker::{Fault, TestBroker};
+pub(crate) use clock::ManualClock;
+pub(crate) use rig::{Rig, millis, seconds};

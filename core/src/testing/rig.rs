@@ -1,0 +1,146 @@
+//! Drives a consumer: polls it only when it was woken, and turns the clock when nothing is awake.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::{ManualClock, TestBroker};
+use crate::control::lock;
+use crate::{Broker, Builder, Clock, Consumer, Event, NoHandler, Report};
+
+pub(crate) fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+pub(crate) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(crate) struct Rig {
+    pub(crate) clock: ManualClock,
+    pub(crate) broker: TestBroker,
+    events: Arc<Mutex<Vec<Event>>>,
+    flag: Arc<Flag>,
+    run: Option<Pin<Box<dyn Future<Output = Report>>>>,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        let clock = ManualClock::default();
+        let broker = TestBroker::new(&clock);
+        Self {
+            clock,
+            broker,
+            events: Arc::default(),
+            flag: Arc::default(),
+            run: None,
+        }
+    }
+
+    /// A builder with leases of 10 s and every event written down.
+    pub(crate) fn builder(&self) -> Builder<Arc<dyn Broker>, Arc<dyn Clock>, NoHandler> {
+        let events = Arc::clone(&self.events);
+        Consumer::builder()
+            .broker(self.broker.clone())
+            .clock(self.clock.clone())
+            .lease(seconds(10))
+            .on_event(move |event| lock(&events).push(event.clone()))
+    }
+
+    pub(crate) fn start(&mut self, run: impl Future<Output = Report> + 'static) {
+        self.run = Some(Box::pin(run));
+        self.flag.is_woken.store(true, Ordering::SeqCst);
+    }
+
+    /// Polls until nothing is awake.
+    pub(crate) fn settle(&mut self) -> Option<Report> {
+        for _ in 0..POLLS_MAX {
+            if !self.flag.is_woken.swap(false, Ordering::SeqCst) {
+                return None;
+            }
+            self.flag.polls.fetch_add(1, Ordering::SeqCst);
+            let waker = Waker::from(Arc::clone(&self.flag));
+            let run = self.run.as_mut().expect("a consumer was started");
+            if let Poll::Ready(report) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
+                assert!(report.is_balanced(), "{report:?}");
+                self.run = None;
+                return Some(report);
+            }
+        }
+        panic!("the consumer spins: {:?}", self.events().last());
+    }
+
+    /// Lets `duration` pass, timer by timer.
+    pub(crate) fn advance(&mut self, duration: Duration) -> Option<Report> {
+        let end = self.clock.now() + duration;
+        loop {
+            if let Some(report) = self.settle() {
+                return Some(report);
+            }
+            match self.clock.next_timer().filter(|next| *next <= end) {
+                Some(next) => self.clock.set(next),
+                None => {
+                    self.clock.set(end);
+                    return self.settle();
+                }
+            }
+        }
+    }
+
+    /// Lets time pass until the consumer has ended, for at most an hour.
+    pub(crate) fn finish(&mut self) -> Report {
+        let end = self.clock.now() + seconds(3600);
+        loop {
+            if let Some(report) = self.settle() {
+                return report;
+            }
+            match self.clock.next_timer().filter(|next| *next <= end) {
+                Some(next) => self.clock.set(next),
+                None => panic!("the consumer hangs after {:?}", self.events().last()),
+            }
+        }
+    }
+
+    pub(crate) fn run(&mut self, run: impl Future<Output = Report> + 'static) -> Report {
+        self.start(run);
+        self.finish()
+    }
+
+    /// Drops the consumer in the middle of what it does.
+    pub(crate) fn abort(&mut self) {
+        self.run = None;
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        lock(&self.events).clone()
+    }
+
+    pub(crate) fn count(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
+        lock(&self.events)
+            .iter()
+            .filter(|event| is_meant(event))
+            .count()
+    }
+
+    pub(crate) fn polls(&self) -> usize {
+        self.flag.polls.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+struct Flag {
+    is_woken: AtomicBool,
+    polls: AtomicUsize,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+    }
+}
+
+/// More polls than this at one instant are a spin.
+const POLLS_MAX: usize = 10_000;
