@@ -123,7 +123,7 @@ impl Status {
             "TARGET",
             "GROUP",
             "STATE",
-            "IS",
+            "IDENTITY",
             "LAST RESTART",
             "COOLDOWN UNTIL",
         ]);

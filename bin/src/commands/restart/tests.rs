@@ -41,8 +41,10 @@ fn the_exit_of_a_wait_is_the_worst_that_happened() {
 
 #[test]
 fn every_wrong_target_is_named_with_what_was_meant() {
-    let text = "[[group]]\nname = \"web\"\nrestarter = { kind = \"process\", argv = [\"x\"], count = \
-        2, first_port = 1 }";
+    let text = r#"[[group]]
+name = "web"
+restarter = { kind = "process", argv = ["x"], count = 2, first_port = 1 }
+"#;
     let config = check(text, Path::new("")).config.unwrap();
     let known = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -53,8 +55,8 @@ fn every_wrong_target_is_named_with_what_was_meant() {
     assert_eq!(failure.exit(), Exit::Usage);
     assert_eq!(
         failure.message(),
-        "\"wbe-2\": m.toml has no such target; did you mean web-2?, \"-x\\u{1b}\": a target name has \
-         only a-z, 0-9, '.', '_' and '-' (see byte 3) (nothing was done)"
+        "\"wbe-2\": m.toml has no such target; did you mean web-2?, \"-x\\u{1b}\": a target name \
+         has only a-z, 0-9, '.', '_' and '-' (see byte 3) (nothing was done)"
     );
     let twice = known(&["web-2", "web-1", "web-2"]).unwrap();
     assert_eq!(
