@@ -76,6 +76,7 @@ impl Announcer {
     /// Replaces the progress line; without one, does nothing.
     pub fn progress(&self, line: &str) {
         if self.0.style == Style::Live {
+            line.clone_into(&mut self.0.state.lock().progress);
             self.0.stdout.text(&format!("{CLEAR_LINE}{line}"));
         }
     }
@@ -219,6 +220,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     verdicts: Verdicts,
+    /// The line that stays below all others.
+    progress: String,
     /// What is known of each message in hand.
     subjects: HashMap<MessageId, Known>,
 }
@@ -311,18 +314,19 @@ impl Shared {
     }
 
     fn person(&self, name: &str, subject: &Subject<'_>, text: &str) {
-        let clear = if self.style == Style::Live {
-            CLEAR_LINE
-        } else {
-            ""
-        };
         let now = jiff::Zoned::now().strftime("%H:%M:%S%.3f").to_string();
         let target = escape(subject.target.unwrap_or("-"));
         let id = subject
             .id
             .map_or_else(String::new, |id| format!("  [{}]", escape(id)));
-        let line = format!("{clear}{now}  {name:<13} {target:<12} {}{id}", escape(text));
-        self.stdout.line(line.trim_end());
+        let line = format!("{now}  {name:<13} {target:<12} {}{id}", escape(text));
+        let line = line.trim_end();
+        if self.style == Style::Live {
+            let progress = &self.state.lock().progress;
+            self.stdout.text(&format!("{CLEAR_LINE}{line}\n{progress}"));
+        } else {
+            self.stdout.line(line);
+        }
     }
 }
 
