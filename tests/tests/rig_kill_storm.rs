@@ -66,7 +66,7 @@ fn storm(seed: u64) {
     history.assert_each_ended_once(&published);
     for target in rig.targets() {
         let starts = rig.starts(&target);
-        let most = 1 + history.started(&target) + rig.started_as_missing(&target);
+        let most = 1 + history.started(&target);
         assert!(
             starts.len() <= most,
             "seed {seed}: {target} was started {} times, at most {most} were asked for",
@@ -92,10 +92,11 @@ fn publish(rig: &Rig, mut random: fastrand::Rng) -> Vec<String> {
     let targets = rig.targets();
     let mut published = Vec::new();
     for _ in 0..REQUESTS / PUBLISHERS / PER_CALL {
-        let chosen: Vec<&str> = (0..PER_CALL)
-            .map(|_| targets[random.usize(..targets.len())].as_str())
-            .collect();
+        let chosen = random.choose_multiple(&targets, PER_CALL);
+        let chosen: Vec<&str> = chosen.into_iter().map(String::as_str).collect();
         published.extend(rig.restart(&chosen));
+        // Spreads the requests over many lives of the daemon.
+        thread::sleep(Duration::from_millis(random.u64(50..350)));
     }
     published
 }

@@ -226,16 +226,6 @@ impl Rig {
         self.starts(target).pop().filter(Start::is_alive)
     }
 
-    /// How often a daemon started the target's child because it was missing at its start.
-    pub fn started_as_missing(&self, target: &str) -> usize {
-        let word = format!("{target}: ");
-        let is_it = |line: &&str| line.contains(&word) && line.contains("was missing");
-        self.logs()
-            .iter()
-            .map(|log| log.lines().filter(is_it).count())
-            .sum()
-    }
-
     /// What the daemon started last wrote for people.
     pub fn last_log(&self) -> String {
         self.logs().pop().expect("a daemon was started")
@@ -318,8 +308,9 @@ pub fn text(value: &Value) -> &str {
 
 /// The last lines each daemon of a failed rig wrote for people.
 fn show_logs(folder: &Path) {
-    for path in daemon::logs(folder) {
-        let log = fs::read_to_string(&path).unwrap_or_default();
+    let paths = daemon::logs(folder);
+    for path in &paths[paths.len().saturating_sub(3)..] {
+        let log = fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(30)..];
         eprintln!("-- {}\n{}", path.display(), last.join("\n"));
