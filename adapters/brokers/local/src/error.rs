@@ -21,3 +21,6 @@ pub(crate) fn of_pool(error: BlockingError) -> BrokerError {
         _ => BrokerError::Permanent(Box::new(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! The broker port's contract on the durable local broker, and on the simulated one beside it.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::executor::block_on;
+use futures::future::LocalBoxFuture;
+use mayhem_bridge::BlockingPool;
+use mayhem_core::{
+    Broker, BrokerError, Clock, Extension, Instant, LeaseToken, MessageId, Outcome, Pull, Settle,
+    Settlement,
+};
+use mayhem_local::LocalBroker;
+use mayhem_sim::{Fate, SimBroker, SimSettings, Simulation};
+use mayhem_smol::SmolClock;
+use mayhem_tests::contract_broker::World;
+use tempfile::TempDir;
+use vendor_sdk::{Client, Options, Stats, SubscribeOptions};
+
+const TOPIC: &str = "contract";
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The durable broker, in real time.
+#[derive(Debug)]
+struct Local {
+    broker: LocalBroker,
+    client: Client,
+    pool: BlockingPool,
+    // Last: the folder goes after what lives in it.
+    folder: TempDir,
+}
+
+impl Local {
+    fn new(lease: Duration, options: Options) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let client = Client::open(&folder.path().join("queue"), options).expect("it opens");
+        let pool = BlockingPool::builder().name("store").threads(2).build();
+        let options = SubscribeOptions {
+            lease,
+            max_outstanding: 64,
+            ..SubscribeOptions::new(TOPIC)
+        };
+        let broker = LocalBroker::open(client.clone(), "contract", options, pool.clone());
+        Self {
+            broker: broker.expect("it subscribes"),
+            client,
+            pool,
+            folder,
+        }
+    }
+}
+
+impl World for Local {
+    fn open(lease: Duration) -> Self {
+        Self::new(lease, Options::default())
+    }
+
+    fn broker(&self) -> &dyn Broker {
+        &self.broker
+    }
+
+    fn publish(&self, payload: &[u8]) -> MessageId {
+        let ids = self.client.publish(TOPIC, vec![payload.to_vec().into()]);
+        ids.expect("published")[0].to_string().into()
+    }
+
+    fn now(&self) -> Instant {
+        SmolClock.now()
+    }
+
+    fn dead_reason(&self, id: &MessageId) -> Option<String> {
+        let letters = self.client.dead_letters(TOPIC).expect("read");
+        letters
+            .into_iter()
+            .find(|letter| letter.id.to_string() == id.as_str())
+            .map(|letter| letter.reason)
+    }
+
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
+        block_on(future);
+    }
+}
+
+/// The simulated broker, in virtual time.
+struct Simulated {
+    simulation: Simulation,
+    broker: SimBroker,
+}
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulated").finish_non_exhaustive()
+    }
+}
+
+impl World for Simulated {
+    fn open(lease: Duration) -> Self {
+        let simulation = Simulation::new(1);
+        let settings = SimSettings {
+            lease,
+            ..SimSettings::default()
+        };
+        Self {
+            broker: SimBroker::new(&simulation, settings),
+            simulation,
+        }
+    }
+
+    fn broker(&self) -> &dyn Broker {
+        &self.broker
+    }
+
+    fn publish(&self, payload: &[u8]) -> MessageId {
+        self.broker.publish(payload)
+    }
+
+    fn now(&self) -> Instant {
+        self.simulation.clock().now()
+    }
+
+    fn dead_reason(&self, id: &MessageId) -> Option<String> {
+        match self.broker.truth(id).fate {
+            Fate::Dead { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
+        self.simulation.run(future).expect("nothing hangs");
+    }
+}
+
+macro_rules! broker_contract {
+    ($($module:ident: $world:ident)*) => {
+        $(
+            mod $module {
+                use mayhem_tests::contract_broker;
+
+                broker_contract! { @tests $world:
+                    a_message_is_received_under_a_lease
+                    a_batch_is_never_larger_than_was_asked_for
+                    an_ack_is_final
+                    a_second_settlement_is_gone
+                    a_nacked_message_is_delivered_again
+                    a_delayed_nack_is_not_delivered_early
+                    only_counted_nacks_are_attempts
+                    a_lease_that_runs_out_is_delivered_again
+                    an_extension_holds_the_lease
+                    a_dead_message_goes_to_the_dead_letters
+                    outcomes_come_in_the_order_of_the_batch
+                    a_dropped_receive_loses_nothing
+                    a_close_returns_what_is_leased_and_then_nothing
+                }
+            }
+        )*
+    };
+    (@tests $world:ident: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                contract_broker::$name::<super::$world>();
+            }
+        )*
+    };
+}
+
+broker_contract! {
+    durable: Local
+    simulated: Simulated
+}
+
+#[test]
+fn a_lease_that_is_no_token_of_ours_is_gone_and_its_neighbours_are_not() {
+    let local = Local::open(MINUTE);
+    local.publish(b"message");
+    block_on(async {
+        let received = local
+            .broker
+            .receive(Pull::Next { count_max: 1 })
+            .await
+            .unwrap()
+            .remove(0);
+        let id = received.message.id;
+        let leases = [
+            "nonsense".into(),
+            received.message.lease,
+            LeaseToken::from("-1-2"),
+        ];
+        let extensions = leases.clone().map(|lease| Extension {
+            id: id.clone(),
+            lease,
+            duration: MINUTE,
+        });
+        let extended = local.broker.extend(extensions.into()).await.unwrap();
+        assert_eq!(extended, [Outcome::Gone, Outcome::Done, Outcome::Gone]);
+        let settlements = leases.map(|lease| Settlement {
+            id: id.clone(),
+            lease,
+            settle: Settle::Ack,
+        });
+        let settled = local.broker.settle(settlements.into()).await.unwrap();
+        assert_eq!(settled, [Outcome::Gone, Outcome::Done, Outcome::Gone]);
+    });
+}
+
+#[test]
+fn a_close_leaves_no_message_leased_that_was_not_returned() {
+    let local = Local::open(MINUTE);
+    for number in 0..50 {
+        local.publish(&[number]);
+    }
+    let returned = block_on(async {
+        let mut returned = local
+            .broker
+            .receive(Pull::Next { count_max: 1 })
+            .await
+            .unwrap()
+            .len();
+        loop {
+            let batch = local.broker.receive(Pull::Close).await.unwrap();
+            if batch.is_empty() {
+                break returned;
+            }
+            returned += batch.len();
+        }
+    });
+    let leased = returned as u64;
+    let stats = local.client.stats(TOPIC).unwrap();
+    assert_eq!(
+        stats,
+        Stats {
+            leased,
+            ready: 50 - leased,
+            ..Stats::default()
+        }
+    );
+}
+
+#[test]
+fn a_receive_that_waits_while_another_closes_learns_of_the_end() {
+    let local = Local::open(MINUTE);
+    block_on(async {
+        let waiting = local.broker.receive(Pull::Next { count_max: 1 });
+        // Polled in this order, so that the first waits before the second begins.
+        let (next, close) = futures::join!(waiting, local.broker.receive(Pull::Close));
+        assert!(next.unwrap().is_empty());
+        assert!(close.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_close_frees_a_callback_that_waits_for_room() {
+    // Leases of a millisecond run out unread, so the SDK delivers more than there is room for.
+    let local = Local::open(Duration::from_millis(1));
+    for number in 0..64 {
+        local.publish(&[number]);
+    }
+    let delivered = || {
+        let browsed = local.client.browse(TOPIC).expect("read");
+        browsed
+            .iter()
+            .map(|message| message.deliveries)
+            .sum::<u32>()
+    };
+    while delivered() < 80 {
+        std::thread::yield_now();
+    }
+    let returned = block_on(local.broker.receive(Pull::Close)).unwrap();
+    assert!(returned.len() >= 64, "{}", returned.len());
+    assert!(
+        block_on(local.broker.receive(Pull::Close))
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_latched_file_is_a_permanent_error_of_every_call() {
+    let options = Options {
+        bytes_max: Some(256 << 10),
+        ..Options::default()
+    };
+    let local = Local::new(MINUTE, options);
+    local.publish(b"message");
+    block_on(async {
+        let held = local
+            .broker
+            .receive(Pull::Next { count_max: 1 })
+            .await
+            .unwrap()
+            .remove(0);
+        local
+            .client
+            .publish(TOPIC, vec![vec![0; 300 << 10].into()])
+            .unwrap_err();
+        for _ in 0..2 {
+            let error = local
+                .broker
+                .receive(Pull::Next { count_max: 1 })
+                .await
+                .unwrap_err();
+            assert!(matches!(error, BrokerError::Permanent(_)), "{error:?}");
+            let (id, lease) = (held.message.id.clone(), held.message.lease.clone());
+            let settlement = Settlement {
+                id,
+                lease,
+                settle: Settle::Ack,
+            };
+            let error = local.broker.settle(vec![settlement]).await.unwrap_err();
+            let BrokerError::Permanent(cause) = &error else {
+                panic!("{error:?}")
+            };
+            assert!(
+                cause.to_string().contains("queue"),
+                "it names the file: {cause}"
+            );
+        }
+        let error = local.broker.receive(Pull::Close).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Permanent(_)), "{error:?}");
+    });
+    assert!(local.folder.path().is_dir());
+}
+
+#[test]
+fn a_pool_that_is_shut_down_is_a_permanent_error() {
+    let local = Local::open(MINUTE);
+    local.publish(b"message");
+    block_on(async {
+        let held = local
+            .broker
+            .receive(Pull::Next { count_max: 1 })
+            .await
+            .unwrap()
+            .remove(0);
+        assert!(local.pool.shutdown(MINUTE).is_clean());
+        let settlement = Settlement {
+            id: held.message.id,
+            lease: held.message.lease,
+            settle: Settle::Ack,
+        };
+        let error = local.broker.settle(vec![settlement]).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Permanent(_)), "{error:?}");
+    });
+}
