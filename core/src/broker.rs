@@ -11,23 +11,23 @@ use crate::{Instant, LeaseToken, Message, MessageId};
 
 /// Delivers messages under lease, extends the leases and takes the settlements.
 ///
-/// Called per batch, never per message. All four methods may be in flight at the same time, `settle`
-/// and `extend` more than once each.
+/// Called per batch, never per message. All four methods may be in flight at the same time,
+/// `settle` and `extend` more than once each.
 ///
 /// # Duties of an implementation
 ///
 /// - It never blocks the calling thread: blocking SDKs stand behind pool threads.
 /// - It never panics; a panic ends the consumer.
-/// - `settle` and `extend` answer per item, in the order of the batch. Both are idempotent: a second
-///   settlement under the same lease is [`Outcome::Gone`], not an error.
+/// - `settle` and `extend` answer per item, in the order of the batch. Both are idempotent: a
+///   second settlement under the same lease is [`Outcome::Gone`], not an error.
 /// - After an error classified [`BrokerError::Permanent`] every later call fails the same way.
 pub trait Broker: Send + Sync {
     /// Waits for the next messages; see [`Pull`]. An empty batch says that the source has ended.
     ///
     /// # Cancel safety
     ///
-    /// Must be cancel safe: a message taken out of the SDK by a dropped call is returned by the next
-    /// one (its lease is running meanwhile).
+    /// Must be cancel safe: a message taken out of the SDK by a dropped call is returned by the
+    /// next one (its lease is running meanwhile).
     fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>>;
 
     /// Settles deliveries; returns when the outcomes are as durable as the broker makes them.

@@ -12,8 +12,8 @@ use crate::Instant;
 ///
 /// - `now` never goes back, never blocks, never panics, and goes on while the machine is suspended:
 ///   leases do (on Linux: `CLOCK_BOOTTIME`, not `CLOCK_MONOTONIC`).
-/// - `sleep_until` resolves at or after its instant, never before; late is allowed. An instant in the
-///   past resolves at the first poll. Dropping the future cancels the timer.
+/// - `sleep_until` resolves at or after its instant, never before; late is allowed. An instant in
+///   the past resolves at the first poll. Dropping the future cancels the timer.
 ///
 /// # Examples
 ///

@@ -17,8 +17,8 @@
 //!   early return lead to a nack; a lost lease leads to nothing at all, because somebody else may
 //!   have the message.
 //! - Every delivery has exactly one end in the [`Report`], and the ends add up.
-//! - One message's failure touches only that message; a failure of the broker, of the observer or of
-//!   the executor stops the consumer in order.
+//! - One message's failure touches only that message; a failure of the broker, of the observer or
+//!   of the executor stops the consumer in order.
 //!
 //! # Examples
 //!
@@ -34,11 +34,13 @@
 //!     Message, MessageId, Outcome, Pull, Received, Settlement, Verdict,
 //! };
 //!
+//! type Answer<'a, T> = BoxFuture<'a, Result<Vec<T>, BrokerError>>;
+//!
 //! /// Delivers its messages once and then ends.
 //! struct Queue(Mutex<Vec<&'static str>>);
 //!
 //! impl Broker for Queue {
-//!     fn receive(&self, _pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
+//!     fn receive(&self, _pull: Pull) -> Answer<'_, Received> {
 //!         let ids = std::mem::take(&mut *self.0.lock().unwrap());
 //!         let received = ids.into_iter().map(|id| Received {
 //!             message: Message {
@@ -52,11 +54,11 @@
 //!         ready(Ok(received.collect())).boxed()
 //!     }
 //!
-//!     fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+//!     fn settle(&self, batch: Vec<Settlement>) -> Answer<'_, Outcome> {
 //!         ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
 //!     }
 //!
-//!     fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+//!     fn extend(&self, batch: Vec<Extension>) -> Answer<'_, Outcome> {
 //!         ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
 //!     }
 //!

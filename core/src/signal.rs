@@ -37,7 +37,7 @@ impl Signal {
             return Poll::Ready(());
         }
         let mut waiters = lock(&self.waiters);
-        // Again under the lock, which `set` takes after it has stored: one of the two sees the other.
+        // Again under the lock, which `set` takes after it has stored: one of them sees the other.
         if self.is_set() {
             return Poll::Ready(());
         }
@@ -102,3 +102,6 @@ struct Waiters {
     last_key: u64,
     wakers: Vec<(u64, Waker)>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Calls of the broker: their panics are contained, and none is waited for longer than it is useful.
+//! Calls of the broker: panics are contained, and none is waited for longer than it is useful.
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,8 +1,8 @@
 //! The engine: one bounded pass over everything that may have happened.
 //!
 //! Everything asynchronous is polled with the waker of `run()` in every pass, or stands in a
-//! `FuturesUnordered`, so that a wake costs as much as what woke. What is deliberately absent: locks
-//! held while anything of the user's runs.
+//! `FuturesUnordered`, so that a wake costs as much as what woke. What is deliberately absent:
+//! locks held while anything of the user's runs.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -32,8 +32,8 @@ impl Settlements {
 }
 
 impl Engine<'_> {
-    /// Has the broker told how a delivery ends. Its scope has been left and its lease not been lost;
-    /// whether it is over is looked at when it is sent.
+    /// Has the broker told how a delivery ends. Its scope has been left and its lease not been
+    /// lost; whether it is over is looked at when it is sent.
     pub(super) fn settle(&mut self, handle: Handle, settle: Settle, is_release: bool) {
         let Some(lease) = self.table.get(handle) else {
             return;

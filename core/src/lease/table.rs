@@ -55,7 +55,7 @@ pub(crate) struct Commands {
 pub(crate) enum Inserted {
     /// It is in the table.
     Held(Handle),
-    /// Its id was in the table already. The older delivery goes on, under the newer lease if it can.
+    /// Its id was in the table: the older delivery goes on, under the newer lease if it can.
     Merged(Handle),
 }
 

@@ -2,5 +2,8 @@
 
 mod failures;
 mod leases;
+mod settlements;
+mod shields;
 mod shutdown;
+mod storms;
 mod verdicts;

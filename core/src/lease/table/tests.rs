@@ -1,1 +1,304 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
 
+use fastrand::Rng;
+
+use super::{Commands, Inserted, LeaseSettings, LeaseTable, POLL_COUNT_MAX};
+use crate::lease::{ExtendBatch, Handle};
+use crate::{Instant, LeaseToken, MessageId, Outcome};
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
+fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<()> {
+    LeaseTable::new(LeaseSettings {
+        lease: LEASE,
+        lease_max,
+        extend_count_max,
+    })
+}
+
+fn insert(table: &mut LeaseTable<()>, now: Instant, id: &str, deadline: Instant) -> Handle {
+    let (id, token) = (MessageId::from(id), LeaseToken::from("first"));
+    match table.insert(now, &id, &token, deadline, || ()) {
+        Inserted::Held(handle) => handle,
+        Inserted::Merged(_) => panic!("{id} is in hand already"),
+    }
+}
+
+fn done(table: &mut LeaseTable<()>, batch: &ExtendBatch) -> Vec<Handle> {
+    table.extended(
+        &batch.members,
+        batch.sent,
+        &vec![Outcome::Done; batch.members.len()],
+    )
+}
+
+fn only(mut commands: Commands) -> ExtendBatch {
+    assert!(commands.lost.is_empty());
+    assert_eq!(commands.batches.len(), 1);
+    commands.batches.remove(0)
+}
+
+#[test]
+fn a_lease_is_extended_when_half_of_it_is_left() {
+    let mut table = table(10, LEASE * 100);
+    let handle = insert(&mut table, at(0), "a", at(10));
+
+    assert_eq!(table.next_wake(), Some(at(5)));
+    assert!(table.poll(at(4)).batches.is_empty());
+    let batch = only(table.poll(at(5)));
+
+    assert_eq!(batch.extensions[0].duration, LEASE);
+    assert!(table.get(handle).is_some_and(|lease| lease.is_extending));
+    done(&mut table, &batch);
+    assert_eq!(table.get(handle).map(|lease| lease.deadline), Some(at(15)));
+    assert_eq!(table.next_wake(), Some(at(10)));
+}
+
+#[test]
+fn the_first_extension_of_a_short_lease_is_at_half_of_that() {
+    let mut table = table(10, LEASE * 100);
+    insert(&mut table, at(0), "a", at(2));
+
+    let wake = table.next_wake().expect("a timer");
+
+    assert!(
+        wake <= at(1) && wake + Duration::from_millis(40) >= at(1),
+        "{wake:?}"
+    );
+}
+
+#[test]
+fn an_extension_never_goes_beyond_the_longest_lease() {
+    let mut table = table(10, Duration::from_secs(12));
+    let handle = insert(&mut table, at(0), "a", at(10));
+
+    let batch = only(table.poll(at(5)));
+    assert_eq!(batch.extensions[0].duration, Duration::from_secs(7));
+    done(&mut table, &batch);
+
+    let mut lost = Vec::new();
+    while let Some(now) = table.next_wake() {
+        let commands = table.poll(now);
+        assert!(commands.batches.is_empty());
+        lost.extend(commands.lost.into_iter().map(|handle| (handle, now)));
+    }
+    assert_eq!(lost, [(handle, at(12))]);
+}
+
+#[test]
+fn batches_are_full_and_hold_the_earliest_deadlines_first() {
+    let mut table = table(4, LEASE * 100);
+    for number in (0..10).rev() {
+        let deadline = at(10) + Duration::from_millis(number);
+        insert(&mut table, at(0), &number.to_string(), deadline);
+    }
+
+    let commands = table.poll(at(6));
+
+    let ids: Vec<Vec<String>> = commands
+        .batches
+        .iter()
+        .map(|batch| {
+            batch
+                .extensions
+                .iter()
+                .map(|one| one.id.to_string())
+                .collect()
+        })
+        .collect();
+    let expected: [&[&str]; 3] = [&["0", "1", "2", "3"], &["4", "5", "6", "7"], &["8", "9"]];
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn only_a_few_calls_are_on_their_way_and_the_rest_still_runs_out() {
+    let mut table = table(1, LEASE * 100);
+    let handles: Vec<Handle> = (0..9)
+        .map(|number| insert(&mut table, at(0), &number.to_string(), at(10)))
+        .collect();
+
+    let batches = table.poll(at(5)).batches;
+
+    assert_eq!(batches.len(), 4);
+    assert_eq!(
+        table.next_wake(),
+        Some(at(10)),
+        "nothing to do before an answer or the end"
+    );
+    let lost = table.poll(at(10)).lost;
+    assert_eq!(lost.len(), handles.len());
+}
+
+#[test]
+fn a_failed_batch_is_tried_again_at_the_time_given() {
+    let mut table = table(10, LEASE * 100);
+    insert(&mut table, at(0), "a", at(10));
+    let batch = only(table.poll(at(5)));
+
+    table.extend_failed(&batch.members, at(7));
+
+    assert!(table.poll(at(6)).batches.is_empty());
+    assert_eq!(table.next_wake(), Some(at(7)));
+    assert_eq!(only(table.poll(at(7))).extensions[0].id.as_str(), "a");
+}
+
+#[test]
+fn a_settling_lease_is_not_extended_and_a_sent_one_is_not_lost() {
+    let mut table = table(10, LEASE * 100);
+    let settling = insert(&mut table, at(0), "settling", at(10));
+    let sent = insert(&mut table, at(0), "sent", at(10));
+    table.settle(settling);
+    table.settle(sent);
+    table.send(sent);
+
+    assert!(table.poll(at(9)).batches.is_empty());
+    assert_eq!(table.poll(at(10)).lost, [settling]);
+
+    table.unsend(sent);
+    assert_eq!(table.poll(at(10)).lost, [sent]);
+}
+
+#[test]
+fn an_answer_about_an_older_token_changes_nothing() {
+    let mut table = table(10, LEASE * 100);
+    let handle = insert(&mut table, at(0), "a", at(10));
+    let batch = only(table.poll(at(5)));
+
+    let second = LeaseToken::from("second");
+    let merged = table.insert(at(6), &MessageId::from("a"), &second, at(16), || ());
+    let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
+
+    assert_eq!(merged, Inserted::Merged(handle));
+    assert!(lost.is_empty());
+    let lease = table.get(handle).expect("a lease");
+    assert_eq!((lease.token.as_str(), lease.deadline), ("second", at(16)));
+    assert!(!lease.is_lost && !table.is_current(batch.members[0]));
+}
+
+#[test]
+fn a_lost_lease_stays_lost_and_is_not_extended() {
+    let mut table = table(10, LEASE * 100);
+    let handle = insert(&mut table, at(0), "a", at(10));
+    let batch = only(table.poll(at(5)));
+
+    assert_eq!(table.poll(at(10)).lost, [handle]);
+    done(&mut table, &batch);
+
+    let second = LeaseToken::from("second");
+    table.insert(at(11), &MessageId::from("a"), &second, at(21), || ());
+    assert!(table.get(handle).is_some_and(|lease| lease.is_lost));
+    assert_eq!(table.next_wake(), None);
+}
+
+#[test]
+fn an_answer_about_a_removed_lease_does_not_touch_its_successor() {
+    let mut table = table(10, LEASE * 100);
+    let old = insert(&mut table, at(0), "old", at(10));
+    let batch = only(table.poll(at(5)));
+    table.remove(old);
+    let new = insert(&mut table, at(6), "new", at(16));
+
+    let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
+
+    assert!(lost.is_empty());
+    assert!(table.get(new).is_some_and(|lease| !lease.is_lost));
+}
+
+#[test]
+fn without_extensions_leases_run_out() {
+    let mut table = table(0, LEASE * 100);
+    let handle = insert(&mut table, at(0), "a", at(10));
+
+    assert_eq!(table.next_wake(), Some(at(10)));
+    assert_eq!(table.poll(at(10)).lost, [handle]);
+}
+
+#[test]
+fn a_poll_is_bounded() {
+    let mut table = table(0, LEASE * 100);
+    for number in 0..POLL_COUNT_MAX + 1 {
+        insert(&mut table, at(0), &number.to_string(), at(10));
+    }
+
+    let first = table.poll(at(10));
+    let second = table.poll(at(10));
+
+    assert_eq!((first.lost.len(), first.is_more), (POLL_COUNT_MAX, true));
+    assert_eq!((second.lost.len(), second.is_more), (1, false));
+}
+
+/// Against a model that looks at every lease: nothing is extended too late or after its settlement,
+/// every loss is told once and in time, and in the end no timer is left.
+#[test]
+fn random_histories_agree_with_a_plain_model() {
+    for seed in 0..200 {
+        let mut rng = Rng::with_seed(seed);
+        let mut table = table(rng.usize(1..5), Duration::from_secs(rng.u64(10..60)));
+        let mut model: BTreeMap<Handle, bool> = BTreeMap::new();
+        let mut flying: Vec<ExtendBatch> = Vec::new();
+        let mut now = at(0);
+        for step in 0..400 {
+            match rng.u8(0..6) {
+                0 => {
+                    let deadline = now + Duration::from_millis(rng.u64(1..12_000));
+                    model.insert(insert(&mut table, now, &step.to_string(), deadline), false);
+                }
+                1 if !flying.is_empty() => {
+                    let batch = flying.swap_remove(rng.usize(0..flying.len()));
+                    match rng.u8(0..3) {
+                        0 => table.extend_failed(&batch.members, now + Duration::from_millis(300)),
+                        _ => assert!(done(&mut table, &batch).is_empty()),
+                    }
+                }
+                2 => {
+                    if let Some(handle) = rng.choice(model.keys().copied()) {
+                        table.settle(handle);
+                    }
+                }
+                3 => {
+                    if let Some(handle) = rng.choice(model.keys().copied()) {
+                        model.remove(&handle);
+                        assert!(table.remove(handle).is_some());
+                    }
+                }
+                _ => now = now + Duration::from_millis(rng.u64(0..2_000)),
+            }
+            loop {
+                let commands = table.poll(now);
+                for handle in commands.lost {
+                    let was_lost = model.insert(handle, true);
+                    assert_eq!(was_lost, Some(false), "seed {seed}: lost twice");
+                }
+                for batch in commands.batches {
+                    let is_held = |handle| model.get(handle) == Some(&false);
+                    assert!(batch.members.iter().all(|member| is_held(&member.handle)));
+                    flying.push(batch);
+                }
+                if !commands.is_more {
+                    break;
+                }
+            }
+            for (handle, is_lost) in &model {
+                let lease = table.get(*handle).expect("a lease");
+                assert_eq!(lease.is_lost, *is_lost, "seed {seed}");
+                let tick = Duration::from_millis(1);
+                assert!(
+                    *is_lost || now < lease.deadline + tick,
+                    "seed {seed}: not told"
+                );
+            }
+        }
+        for handle in table.handles() {
+            table.remove(handle);
+        }
+        assert!(
+            table.is_empty() && table.next_wake().is_none(),
+            "seed {seed}"
+        );
+    }
+}
