@@ -1,7 +1,7 @@
 //! `mandrill demo-child`: a small host to be restarted, for the demo and for trying out a config.
 //!
-//! It answers `GET /healthz` on one port of the loopback address and ends by SIGTERM. On request it is
-//! a bad host: deaf to SIGTERM, or broken from some start on.
+//! It answers `GET /healthz` on one port of the loopback address and ends by SIGTERM. On request it
+//! is a bad host: deaf to SIGTERM, or broken from some start on.
 
 use std::fmt;
 use std::fs::OpenOptions;

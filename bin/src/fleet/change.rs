@@ -33,7 +33,8 @@ impl Fleet {
     ) -> Result<(), RestartError> {
         let turn = child.turn(Liveness::Restarting, deadline).await?;
         let present = turn.fence(before)?;
-        // Whatever could keep the new child from being started is found out while the old one lives.
+        // Whatever could keep the new child from being started is found out while the old one
+        // lives.
         let (turn, prepared) = self
             .with_turn(turn, |turn| {
                 let program = turn.child.launch.resolve();

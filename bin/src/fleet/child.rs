@@ -2,8 +2,8 @@
 //!
 //! Two locks, never held at once by the same step. `view` is what everybody may see; it is held for
 //! the length of an assignment. The [`Turn`] is the right to change the child, waited for without a
-//! thread; it travels into the pool's jobs and back, so that a restart whose future is dropped keeps
-//! others out until its last job has ended.
+//! thread; it travels into the pool's jobs and back, so that a restart whose future is dropped
+//! keeps others out until its last job has ended.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -169,7 +169,8 @@ impl Child {
         view.running = Some(running);
         view.detail = None;
         drop(view);
-        // Ignored: a token that is there already wakes as well, and a closed channel has no watcher.
+        // Ignored: a token that is there already wakes as well, and a closed channel has no
+        // watcher.
         let _ = self.news.0.try_send(());
     }
 
@@ -195,7 +196,8 @@ impl Turn {
     /// Lets a restart through if it is about the incarnation that is there: alive, or dead and the
     /// last one. Gives the process that is to be stopped first.
     ///
-    /// The dead count because a restart may be taken up again after its kill. A dead one that is not
+    /// The dead count because a restart may be taken up again after its kill. A dead one that is
+    /// not
     /// `before` is the proof that the restart has been carried out: its child is gone again, and to
     /// start another would be a second restart.
     pub(super) fn fence(

@@ -189,7 +189,8 @@ impl Drop for Group {
             return;
         }
         self.kill();
-        // SIGKILL takes effect within microseconds; waiting for it spares a zombie until our own end.
+        // SIGKILL takes effect within microseconds; waiting for it spares a zombie until our own
+        // end.
         self.leader.wait_blocking(REAP_WAIT_MAX);
         self.leader.reap();
     }

@@ -129,7 +129,8 @@ impl From<FleetError> for RestartError {
 pub enum VerifyError {
     /// The target did not come back, or not to health, before the deadline.
     Lost(String),
-    /// The restart did not work: the child ended again, or the target is the same incarnation still.
+    /// The restart did not work: the child ended again, or the target is the same incarnation
+    /// still.
     Failed(String),
 }
 

@@ -1,4 +1,5 @@
-//! How programs are started: argv without a shell, a cleared environment, a process group of its own.
+//! How programs are started: argv without a shell, a cleared environment, a process group of its
+//! own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -6,9 +6,9 @@
 //!       ─→ verify ─→ probe                        the proof: another incarnation, and healthy
 //! ```
 //!
-//! A restart is fenced: it says which incarnation it is about, and does nothing to another one. That
-//! makes its effect happen at most once, however often a crash has it taken up again. Every step that
-//! a crash can fall behind has a name in [`FAULT_POINTS`].
+//! A restart is fenced: it says which incarnation it is about, and does nothing to another one.
+//! That makes its effect happen at most once, however often a crash has it taken up again. Every
+//! step that a crash can fall behind has a name in [`FAULT_POINTS`].
 //!
 //! Files and exec run on the [`BlockingPool`]; children are watched by pidfd and probes are async
 //! sockets, so that waiting holds no thread. Timers and sockets are async-io's, on any executor.
@@ -69,8 +69,8 @@ impl Fleet {
     /// # Errors
     ///
     /// [`FleetError::Files`] when `STATE.children/` or a file in it cannot be used,
-    /// [`FleetError::Config`] when a probe's address makes no sense. Children that have been started
-    /// by then stay, and the next fleet adopts them.
+    /// [`FleetError::Config`] when a probe's address makes no sense. Children that have been
+    /// started by then stay, and the next fleet adopts them.
     ///
     /// # Cancel safety
     ///
@@ -132,11 +132,12 @@ impl Fleet {
         }
     }
 
-    /// Restarts a target if it is the incarnation `before`, or was when it died; `None` stands for a
-    /// child that is dead. `request` is the message's id, for logs and the command's environment.
+    /// Restarts a target if it is the incarnation `before`, or was when it died; `None` stands for
+    /// a child that is dead. `request` is the message's id, for logs and the command's environment.
     ///
     /// A child is stopped (SIGTERM, then SIGKILL) and started; a command is run to its end. That it
-    /// came back is for [`verify`](Self::verify) to say. After a crash call this again with the same
+    /// came back is for [`verify`](Self::verify) to say. After a crash call this again with the
+    /// same
     /// `before`, also for a child that is dead: only the fence knows whether it has been restarted.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Asking a target whether it is healthy, over HTTP, with async sockets only.
 //!
-//! One question is one connection and one `GET`. Redirects are not followed: the status that was asked
-//! for is the one that counts. Host names are looked up on the pool, as the system's resolver blocks.
+//! One question is one connection and one `GET`. Redirects are not followed: the status that was
+//! asked for is the one that counts. Host names are looked up on the pool, as the system's resolver
+//! blocks.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};

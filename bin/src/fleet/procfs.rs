@@ -1,4 +1,5 @@
-//! What Linux says about processes: `/proc/PID/stat`, `/proc/PID/environ` and the machine's boot id.
+//! What Linux says about processes: `/proc/PID/stat`, `/proc/PID/environ` and the machine's boot
+//! id.
 //!
 //! Everything here reads files that the kernel makes up on the spot; no call waits for a disk.
 
@@ -27,8 +28,8 @@ impl Stat {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 
-    /// Reads a `stat` line. The second field is the program's name in parentheses and may itself hold
-    /// spaces and parentheses, so that fields are counted from the last one that closes.
+    /// Reads a `stat` line. The second field is the program's name in parentheses and may itself
+    /// hold spaces and parentheses, so that fields are counted from the last one that closes.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let (head, tail) = line.rsplit_once(')')?;
         let (pid, _name) = head.split_once(" (")?;

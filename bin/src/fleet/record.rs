@@ -1,7 +1,7 @@
 //! The two files of a child below `STATE.children/`: which process it is, and every start it had.
 //!
-//! `NAME.child` is replaced as a whole and durable before anything is built on it. `NAME.starts` only
-//! grows. Both are small; every call here may wait for the disk.
+//! `NAME.child` is replaced as a whole and durable before anything is built on it. `NAME.starts`
+//! only grows. Both are small; every call here may wait for the disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,9 +15,9 @@ use crate::target::Target;
 
 /// Who the child is.
 ///
-/// While a start is under way both incarnations are in it: the old one, which may still live, and the
-/// nonce that the new one will be found by. The new one is never spawned before the old one is dead,
-/// so that at most one of them lives.
+/// While a start is under way both incarnations are in it: the old one, which may still live, and
+/// the nonce that the new one will be found by. The new one is never spawned before the old one is
+/// dead, so that at most one of them lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// The machine's boot that the rest belongs to.

@@ -1,7 +1,7 @@
 //! A target that a command restarts, wherever it is.
 //!
-//! Its incarnation is what the group's `boot_id` command prints. That the command fails says nothing:
-//! the identity is unknown then, and unknown is never taken for changed.
+//! Its incarnation is what the group's `boot_id` command prints. That the command fails says
+//! nothing: the identity is unknown then, and unknown is never taken for changed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

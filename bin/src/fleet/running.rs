@@ -30,8 +30,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Attaches to a process that was just spawned by us. It may be dead already: it keeps its number
-    /// until it is reaped.
+    /// Attaches to a process that was just spawned by us. It may be dead already: it keeps its
+    /// number until it is reaped.
     pub(super) fn spawned(pid: u32) -> io::Result<Self> {
         let pidfd = open(pid)?;
         match procfs::stat(pid)? {
@@ -238,7 +238,8 @@ fn open(pid: u32) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
 }
 
-/// Whether opening failed because there is no such process, or its number is a mere thread's by now.
+/// Whether opening failed because there is no such process, or its number is a mere thread's by
+/// now.
 fn is_gone(error: &io::Error) -> bool {
     [Errno::SRCH, Errno::INVAL, Errno::NOENT]
         .iter()

@@ -1,8 +1,8 @@
 //! How a child comes to life, step by step, so that a crash between any two leaves it findable.
 //!
 //! The nonce is durable; the old child is stopped; the new one is spawned with the nonce in its
-//! environment; its number is recorded; its start is logged. A later daemon that finds a nonce and no
-//! number looks for the process that carries it. Everything here runs on the pool.
+//! environment; its number is recorded; its start is logged. A later daemon that finds a nonce and
+//! no number looks for the process that carries it. Everything here runs on the pool.
 
 use std::io;
 use std::sync::Arc;
@@ -50,7 +50,8 @@ impl Turn {
         Ok(())
     }
 
-    /// Makes the next start's nonce durable. Nothing has been done to the child before this returns.
+    /// Makes the next start's nonce durable. Nothing has been done to the child before this
+    /// returns.
     pub(super) fn prepare(&mut self, steps: &Steps) -> Result<(), FleetError> {
         let record = Record {
             boot_id: self.child.boot_id.to_string(),

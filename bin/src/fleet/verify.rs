@@ -1,4 +1,5 @@
-//! The proof of a restart: another incarnation than before, and healthy for `settle` without a break.
+//! The proof of a restart: another incarnation than before, and healthy for `settle` without a
+//! break.
 
 use std::time::{Duration, Instant};
 
