@@ -6,6 +6,7 @@
 mod consumer;
 mod executor;
 mod runtimes;
+mod stage;
 
 pub use consumer::{inline_handlers_settle_every_message, spawned_handlers_settle_every_message};
 pub use executor::{
@@ -19,3 +20,4 @@ pub use runtimes::{
     LocalPoolRuntime, Runtime, SimRuntime, SmolGlobal, SmolOwn, ThreadPoolRuntime,
     TokioCurrentThread, TokioMultiThread,
 };
+pub use stage::Stage;

@@ -123,10 +123,10 @@ impl From<&Settle> for SettleKind {
     }
 }
 
+/// The message, the lease and what happened; the time is left to the caller.
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Duration::from_nanos(self.at.as_nanos());
-        let lease = self.lease.as_ref().map_or("", LeaseToken::as_str);
-        write!(f, "{at:?} {} {lease} {:?}", self.id, self.kind)
+        let lease = self.lease.as_ref().map_or("-", LeaseToken::as_str);
+        write!(f, "{} under {lease}: {:?}", self.id, self.kind)
     }
 }
