@@ -48,6 +48,8 @@
 //! ```
 
 mod sync;
+#[cfg(test)]
+mod testing;
 
 mod context;
 mod panic;

@@ -26,15 +26,6 @@ pub struct Job<R> {
 }
 
 impl<R> Job<R> {
-    pub(super) fn new<F>(id: u64, task: &Task<F, R>, pool: &Arc<Shared>) -> Self {
-        Self {
-            id,
-            context: Arc::clone(&task.context),
-            slot: Arc::clone(&task.slot),
-            pool: Arc::downgrade(pool),
-        }
-    }
-
     /// Waits for the result.
     ///
     /// # Errors
@@ -196,6 +187,19 @@ impl<F, R> Task<F, R> {
             work,
             slot: Arc::new(Slot::new()),
         })
+    }
+
+    /// What makes the owner's end of the task, once the pool has accepted it. Not before: a [`Job`]
+    /// that is dropped abandons its result.
+    pub(super) fn on_accept(&self, pool: &Arc<Shared>) -> impl FnOnce(u64) -> Job<R> + use<F, R> {
+        let (context, slot) = (Arc::clone(&self.context), Arc::clone(&self.slot));
+        let pool = Arc::downgrade(pool);
+        move |id| Job {
+            id,
+            context,
+            slot,
+            pool,
+        }
     }
 
     pub(super) fn into_work(self) -> F {

@@ -31,8 +31,8 @@ where
     R: Send + 'static,
 {
     let id = unique_id();
-    let job = Job::new(id, &task, shared);
-    shared.enter_queue(id, task).map(|()| job)
+    let on_accept = task.on_accept(shared);
+    shared.enter_queue(id, task).map(|()| on_accept(id))
 }
 
 /// Resolves to the job once the pool has taken it.

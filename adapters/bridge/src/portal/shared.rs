@@ -33,7 +33,7 @@ pub(super) struct State {
     outstanding: usize,
     /// The driver was dropped: nothing will be polled any more.
     is_gone: bool,
-    waiting: usize,
+    pub(super) waiting: usize,
     counts: PortalStats,
 }
 

@@ -122,6 +122,12 @@ impl<T> CallbackStream<T> {
         &self.queue.name
     }
 
+    /// The room of both buffers: the queue's and the hand's.
+    #[cfg(test)]
+    pub(super) fn buffers(&self) -> (usize, usize) {
+        (self.queue.lock().values.capacity(), self.hand.capacity())
+    }
+
     /// Fills the empty hand; how many values are to be handed out at once, 0 at the end.
     fn poll_refill(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<usize> {
         let mut waker = None;

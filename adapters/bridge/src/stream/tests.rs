@@ -1,1 +1,430 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
+use futures::executor::block_on;
+use futures::stream::{FusedStream, StreamExt};
+
+use super::{CallbackStream, CloseReason, Overflow, Push, Sink, callback_stream};
+use crate::testing::{Dropped, Grenade, Wakes, eventually};
+use crate::{BlockingPool, Portal, register_driver};
+
+fn stream_of(capacity: usize, overflow: Overflow) -> (Sink<u32>, CallbackStream<u32>) {
+    callback_stream("test")
+        .capacity(capacity)
+        .overflow(overflow)
+        .build()
+}
+
+fn poll(stream: &mut CallbackStream<u32>, waker: &Waker) -> Poll<Option<u32>> {
+    stream.poll_next_unpin(&mut Context::from_waker(waker))
+}
+
+fn assert_balanced<T>(sink: &Sink<T>) {
+    let stats = sink.stats();
+    let ends = stats.received + stats.displaced + stats.discarded + stats.depth as u64;
+    assert_eq!(stats.queued, ends, "{stats:?}");
+}
+
+#[test]
+fn values_come_out_in_the_order_they_went_in() {
+    let (sink, stream) = stream_of(8, Overflow::Fail);
+    (0..8).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    drop(sink);
+
+    assert_eq!(
+        block_on(stream.collect::<Vec<_>>()),
+        (0..8).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn queue_and_hand_together_never_exceed_the_capacity() {
+    for sinks in [1, 3, 17] {
+        let (sink, mut stream) = stream_of(4, Overflow::Fail);
+        let sinks: Vec<_> = (0..sinks).map(|_| sink.clone()).collect();
+        let push = |value: u32| sinks[value as usize % sinks.len()].push(value);
+        (0..4).for_each(|value| assert_eq!(push(value), Push::Queued));
+        assert_eq!(push(4), Push::Full(4));
+
+        // Each value that is taken makes room for exactly one, whichever batch it is from.
+        for value in 4..20 {
+            assert_eq!(block_on(stream.next()), Some(value - 4));
+            assert_eq!(push(value), Push::Queued);
+            assert_eq!(push(99), Push::Full(99));
+            assert_eq!(sink.stats().depth, 4);
+        }
+        assert_balanced(&sink);
+    }
+}
+
+#[test]
+fn a_batch_makes_room_for_as_many_as_it_took() {
+    let (sink, mut stream) = stream_of(8, Overflow::Fail);
+    (0..8).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+
+    let mut batch = Vec::new();
+    assert_eq!(block_on(stream.next()), Some(0));
+    assert_eq!(block_on(stream.next_batch(&mut batch, 3)), 3);
+    assert_eq!(batch, [1, 2, 3]);
+    (8..12).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    assert_eq!(sink.push(12), Push::Full(12));
+    // From the hand first, then from the queue.
+    assert_eq!(block_on(stream.next_batch(&mut batch, 100)), 4);
+    assert_eq!(block_on(stream.next_batch(&mut batch, 100)), 4);
+    assert_eq!(batch, (1..12).collect::<Vec<_>>());
+    assert_balanced(&sink);
+}
+
+#[test]
+fn drop_oldest_displaces_whatever_was_not_handed_out() {
+    let (sink, mut stream) = stream_of(3, Overflow::DropOldest);
+    (0..3).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    assert_eq!(block_on(stream.next()), Some(0));
+    assert_eq!(sink.push(3), Push::Queued);
+    assert_eq!(sink.push(4), Push::Displaced(1));
+    assert_eq!(sink.push(5), Push::Displaced(2));
+
+    let mut batch = Vec::new();
+    assert_eq!(block_on(stream.next_batch(&mut batch, 2)), 2);
+    assert_eq!(sink.push(6), Push::Queued);
+    sink.finish();
+    assert_eq!(block_on(stream.collect::<Vec<_>>()), [5, 6]);
+    assert_eq!(batch, [3, 4]);
+    assert_eq!(sink.stats().displaced, 2);
+    assert_balanced(&sink);
+}
+
+#[test]
+fn the_consumer_is_woken_only_when_it_waits() {
+    let (sink, mut stream) = stream_of(8, Overflow::Fail);
+    let (wakes, waker) = Wakes::new();
+    let _ = sink.push(1);
+    assert_eq!(wakes.count(), 0);
+
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(Some(1)));
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    (2..6).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    assert_eq!(wakes.count(), 1);
+}
+
+#[test]
+fn the_last_waker_is_the_one_that_is_woken() {
+    let (sink, mut stream) = stream_of(8, Overflow::Fail);
+    let ((first, first_waker), (second, second_waker)) = (Wakes::new(), Wakes::new());
+    assert_eq!(poll(&mut stream, &first_waker), Poll::Pending);
+    assert_eq!(poll(&mut stream, &second_waker), Poll::Pending);
+    let _ = sink.push(1);
+    assert_eq!((first.count(), second.count()), (0, 1));
+}
+
+#[test]
+fn a_waker_that_panics_harms_neither_the_push_nor_the_stream() {
+    let (sink, mut stream) = stream_of(8, Overflow::Block);
+    let grenade = Waker::from(Arc::new(Grenade));
+    assert_eq!(poll(&mut stream, &grenade), Poll::Pending);
+    assert_eq!(sink.push(1), Push::Queued);
+    assert_eq!(poll(&mut stream, &grenade), Poll::Ready(Some(1)));
+
+    assert_eq!(poll(&mut stream, &grenade), Poll::Pending);
+    sink.close_now();
+    assert_eq!(poll(&mut stream, &grenade), Poll::Ready(None));
+}
+
+#[test]
+fn a_blocked_push_goes_on_as_soon_as_one_value_was_taken() {
+    let (sink, mut stream) = stream_of(2, Overflow::Block);
+    let pushed = Arc::new(AtomicUsize::new(0));
+    let producers: Vec<_> = (0..3)
+        .map(|producer| {
+            let (sink, pushed) = (sink.clone(), Arc::clone(&pushed));
+            thread::spawn(move || {
+                for value in 0..2 {
+                    assert_eq!(sink.push(producer * 2 + value), Push::Queued);
+                    pushed.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+
+    // The consumer takes one and then waits for what only a producer can do: push one more.
+    let mut values = Vec::new();
+    for taken in 0..=4 {
+        eventually("room is used", || {
+            pushed.load(Ordering::SeqCst) == 2 + taken
+        });
+        values.push(block_on(stream.next()).unwrap());
+    }
+    values.push(block_on(stream.next()).unwrap());
+    producers
+        .into_iter()
+        .for_each(|producer| producer.join().unwrap());
+    values.sort_unstable();
+    assert_eq!(values, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(sink.stats().blocked_now, 0);
+}
+
+#[test]
+fn every_blocked_push_is_handed_back_when_the_stream_closes() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum By {
+        Finish,
+        CloseNow,
+        Drop,
+    }
+    for by in [By::Finish, By::CloseNow, By::Drop] {
+        let (sink, stream) = stream_of(1, Overflow::Block);
+        assert_eq!(sink.push(0), Push::Queued);
+        let blocked: Vec<_> = (1..=4)
+            .map(|value| {
+                let sink = sink.clone();
+                thread::spawn(move || assert_eq!(sink.push(value), Push::Closed(value)))
+            })
+            .collect();
+        eventually("all pushes wait", || sink.stats().blocked_now == 4);
+
+        match by {
+            By::Finish => sink.finish(),
+            By::CloseNow => sink.close_now(),
+            By::Drop => {}
+        }
+        let stream = (by != By::Drop).then_some(stream);
+        blocked.into_iter().for_each(|push| push.join().unwrap());
+        drop(stream);
+        assert_eq!(sink.stats().late, 4);
+        assert_balanced(&sink);
+    }
+}
+
+#[test]
+fn a_push_with_a_deadline_gets_its_value_back() {
+    let (sink, _stream) = stream_of(1, Overflow::BlockFor(Duration::from_millis(5)));
+    assert_eq!(sink.push(1), Push::Queued);
+    assert_eq!(sink.push(2), Push::TimedOut(2));
+    assert_eq!(sink.stats().refused, 1);
+    assert_eq!(sink.stats().blocked_now, 0);
+}
+
+#[test]
+fn a_dropped_stream_hands_late_values_back_and_drops_the_unread_ones() {
+    let (sink, mut stream) = callback_stream("test")
+        .capacity(8)
+        .overflow(Overflow::Block)
+        .build();
+    let drops = Arc::new(AtomicUsize::new(0));
+    (0..4).for_each(|_| assert!(sink.push(Dropped(Arc::clone(&drops))).is_queued()));
+    drop(block_on(stream.next()));
+    assert_eq!(drops.load(Ordering::SeqCst), 1);
+
+    drop(stream);
+    assert_eq!(drops.load(Ordering::SeqCst), 4);
+    let late = sink.push(Dropped(Arc::clone(&drops)));
+    assert!(matches!(late, Push::Closed(_)));
+    assert_eq!(drops.load(Ordering::SeqCst), 4);
+    assert_eq!(sink.stats().discarded, 3);
+    assert_balanced(&sink);
+}
+
+#[test]
+fn finish_drains_and_close_now_overtakes_even_the_hand() {
+    let (sink, mut stream) = stream_of(8, Overflow::Block);
+    (0..6).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    sink.finish();
+    assert_eq!(sink.push(9), Push::Closed(9));
+    assert_eq!(block_on(stream.next()), Some(0));
+
+    sink.close_now();
+    assert_eq!(block_on(stream.next()), None);
+    assert!(stream.is_terminated());
+    assert_eq!(block_on(stream.next()), None);
+    assert_eq!(sink.stats().discarded, 5);
+    assert_balanced(&sink);
+}
+
+#[test]
+fn close_now_overtakes_a_batch_too() {
+    let (sink, mut stream) = stream_of(8, Overflow::Block);
+    (0..6).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+    assert_eq!(block_on(stream.next()), Some(0));
+
+    sink.close_now();
+    let mut batch = Vec::new();
+    assert_eq!(block_on(stream.next_batch(&mut batch, 10)), 0);
+    assert!(batch.is_empty());
+    assert_eq!(sink.stats().discarded, 5);
+    assert_balanced(&sink);
+}
+
+#[test]
+fn the_stream_ends_with_its_last_sink() {
+    let (sink, mut stream) = stream_of(8, Overflow::Block);
+    let second = sink.clone();
+    let (wakes, waker) = Wakes::new();
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    drop(sink);
+    assert_eq!(poll(&mut stream, &waker), Poll::Pending);
+    drop(second);
+    assert_eq!(wakes.count(), 1);
+    assert_eq!(poll(&mut stream, &waker), Poll::Ready(None));
+}
+
+#[test]
+fn the_close_hook_runs_once_elsewhere_with_the_first_reason() {
+    let (told, reasons) = mpsc::channel();
+    let here = thread::current().id();
+    let (sink, stream) = callback_stream::<u32>("test")
+        .overflow(Overflow::Block)
+        .on_close(move |reason| {
+            let thread = thread::current();
+            told.send((
+                reason,
+                thread.id() != here,
+                thread.name().map(str::to_owned),
+            ))
+            .unwrap();
+        })
+        .build();
+    sink.finish();
+    sink.close_now();
+    drop(stream);
+    drop(sink);
+
+    let elsewhere = (CloseReason::Finished, true, Some("test-close".to_owned()));
+    assert_eq!(reasons.iter().collect::<Vec<_>>(), [elsewhere]);
+}
+
+#[test]
+fn the_close_hook_runs_in_a_pool_or_apart_if_that_is_full() {
+    for is_full in [false, true] {
+        let pool = BlockingPool::builder()
+            .name("closers")
+            .threads(1)
+            .queue(0)
+            .build();
+        let (release, is_released) = mpsc::channel::<()>();
+        let blocker = is_full.then(|| pool.run("blocker", move |_| is_released.recv()).unwrap());
+        let (told, names) = mpsc::channel();
+        let (sink, stream) = callback_stream::<u32>("test")
+            .overflow(Overflow::Block)
+            .on_close_in(&pool, move |reason| {
+                told.send((reason, thread::current().name().map(str::to_owned)))
+                    .unwrap();
+            })
+            .build();
+        drop(stream);
+
+        let name = if is_full { "test-close" } else { "closers-1" };
+        let expected = (CloseReason::StreamDropped, Some(name.to_owned()));
+        assert_eq!(names.recv().unwrap(), expected);
+        assert!(names.recv().is_err());
+        drop((sink, release, blocker));
+    }
+}
+
+#[test]
+fn a_panicking_callback_is_contained_and_counted() {
+    let (sink, mut stream) = stream_of(8, Overflow::Block);
+    let panic = sink
+        .guard(|| -> u32 { panic!("bad payload {}", 7) })
+        .unwrap_err();
+    assert_eq!(panic.message(), "bad payload 7");
+    assert_eq!(sink.guard(|| sink.push(1)).unwrap(), Push::Queued);
+    assert_eq!(sink.stats().panics, 1);
+    assert_eq!(block_on(stream.next()), Some(1));
+}
+
+#[test]
+fn a_driver_thread_is_refused_only_the_push_that_would_wait() {
+    let (sink, mut stream) = stream_of(1, Overflow::Block);
+    let driving = register_driver("main");
+    assert_eq!(sink.push(1), Push::Queued);
+    assert_eq!(sink.push(2), Push::WouldDeadlock(2));
+    assert_eq!(block_on(stream.next()), Some(1));
+    assert_eq!(sink.push(3), Push::Queued);
+    assert_eq!(sink.stats().deadlocks, 1);
+    drop(driving);
+}
+
+#[test]
+fn a_portal_job_is_refused_the_push_that_would_wait() {
+    let (sink, _stream) = stream_of(1, Overflow::Block);
+    let (portal, driver) = Portal::builder().build();
+    let handle = portal
+        .run_coroutine_threadsafe(async move { (sink.push(1), sink.push(2)) })
+        .unwrap();
+    drop(portal);
+    block_on(driver);
+    assert_eq!(
+        handle.wait().unwrap(),
+        (Push::Queued, Push::WouldDeadlock(2))
+    );
+}
+
+#[test]
+fn a_value_whose_destructor_pushes_does_not_hang() {
+    struct Pushes(Option<Sink<Pushes>>);
+    impl Drop for Pushes {
+        fn drop(&mut self) {
+            if let Some(sink) = self.0.take() {
+                assert!(matches!(sink.push(Pushes(None)), Push::Closed(_)));
+            }
+        }
+    }
+    let (sink, stream) = callback_stream("test")
+        .capacity(2)
+        .overflow(Overflow::Block)
+        .build();
+    assert!(sink.push(Pushes(Some(sink.clone()))).is_queued());
+    drop(stream);
+    assert_eq!(sink.stats().late, 1);
+}
+
+#[test]
+fn a_destructor_that_panics_does_not_keep_the_others_from_running() {
+    struct Bomb {
+        _counts: Dropped,
+    }
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("this destructor panics");
+        }
+    }
+    let drops = Arc::new(AtomicUsize::new(0));
+    let (sink, stream) = callback_stream("test")
+        .capacity(4)
+        .overflow(Overflow::Block)
+        .build();
+    (0..4).for_each(|_| {
+        assert!(
+            sink.push(Bomb {
+                _counts: Dropped(Arc::clone(&drops))
+            })
+            .is_queued()
+        )
+    });
+    drop(stream);
+    assert_eq!(drops.load(Ordering::SeqCst), 4);
+    assert_balanced(&sink);
+}
+
+#[test]
+fn the_buffers_only_change_places_once_they_have_grown() {
+    let (sink, mut stream) = stream_of(64, Overflow::Fail);
+    let mut batch = Vec::with_capacity(64);
+    let mut fill_and_drain = || {
+        (0..64).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+        batch.clear();
+        assert_eq!(block_on(stream.next_batch(&mut batch, 64)), 64);
+        stream.buffers()
+    };
+    // Two buffers, each grown once; from then on they only change places.
+    fill_and_drain();
+    fill_and_drain();
+    for _ in 0..10 {
+        assert_eq!(fill_and_drain(), (64, 64));
+    }
+}
