@@ -7,4 +7,4 @@ mod rig;
 
 pub(crate) use broker::{Fault, TestBroker};
 pub(crate) use clock::ManualClock;
-pub(crate) use rig::{Rig, millis, seconds};
+pub(crate) use rig::{LocalSpawn, Rig, millis, seconds};

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use futures::executor::LocalSpawner;
+use futures::task::{FutureObj, LocalFutureObj, LocalSpawn as _, Spawn, SpawnError};
+
 use super::{ManualClock, TestBroker};
 use crate::control::lock;
 use crate::{Broker, Builder, Clock, Consumer, Event, NoHandler, Report};
@@ -127,6 +130,15 @@ impl Rig {
 
     pub(crate) fn polls(&self) -> usize {
         self.flag.polls.load(Ordering::SeqCst)
+    }
+}
+
+/// Spawns on a `LocalPool`, which takes `Send` futures as well.
+pub(crate) struct LocalSpawn(pub(crate) LocalSpawner);
+
+impl Spawn for LocalSpawn {
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.0.spawn_local_obj(LocalFutureObj::from(future))
     }
 }
 

@@ -2,10 +2,10 @@ use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 use futures::executor::LocalPool;
-use futures::task::{FutureObj, LocalFutureObj, Spawn, SpawnError};
+use futures::task::{FutureObj, Spawn, SpawnError};
 
 use crate::control::lock;
-use crate::testing::{Fault, Rig, millis, seconds};
+use crate::testing::{Fault, LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Failure, Verdict};
 
 #[test]
@@ -100,6 +100,11 @@ fn an_extend_that_fails_for_good_stops_the_consumer() {
 
     assert!(matches!(report.error, Some(Failure::Broker(_))));
     assert!(rig.clock.now().as_nanos() <= 5_000_000_000);
+    assert_eq!(
+        rig.broker.with(|state| state.extend_batches.len()),
+        1,
+        "not tried again"
+    );
     assert_eq!(report.totals.nacked, 1);
 }
 
@@ -236,15 +241,6 @@ fn a_blocking_poll_of_a_task_is_measured_inside_the_task() {
         _ => None,
     });
     assert_eq!(took, Some(millis(250)));
-}
-
-struct LocalSpawn(futures::executor::LocalSpawner);
-
-impl Spawn for LocalSpawn {
-    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), SpawnError> {
-        use futures::task::LocalSpawn as _;
-        self.0.spawn_local_obj(LocalFutureObj::from(future))
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::control::lock;
 use crate::testing::{Fault, ManualClock, Rig, millis, seconds};
-use crate::{Clock, Delivery, Event, Handler, Outcome, Verdict};
+use crate::{Clock, Delivery, Event, Handler, Outcome, Plan, Verdict};
 
 /// Sleeps, then acks.
 fn sleeper(clock: &ManualClock, seconds_count: u64) -> impl Handler + use<> {
@@ -149,20 +149,48 @@ fn no_nack_is_sent_for_a_lost_lease() {
 fn a_message_whose_lease_ended_while_it_waited_is_never_started() {
     let mut rig = Rig::new();
     rig.broker.publish(["first", "stale"]);
-    rig.broker.with(|state| state.caps.extend_count_max = 0);
+    let started = Arc::new(Mutex::new(Vec::new()));
+    let (log, clock, broker) = (Arc::clone(&started), rig.clock.clone(), rig.broker.clone());
+    let handler = async move |delivery: &Delivery| {
+        lock(&log).push(delivery.id().to_string());
+        // The clock moves under a poll, and no newer delivery comes: nothing but the start itself
+        // can notice.
+        broker.with(|state| state.receive_faults.push_back(Fault::Hang));
+        clock.block(seconds(11));
+        Verdict::Ack
+    };
+    let consumer = rig
+        .builder()
+        .concurrency(1)
+        .prefetch(2)
+        .handler(handler)
+        .build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.settle().is_none());
+
+    control.stop(Plan::default());
+    let report = rig.finish();
+
+    assert_eq!(*lock(&started), ["first"]);
+    assert_eq!(report.totals.expired, 2);
+}
+
+#[test]
+fn a_delivery_that_is_over_does_not_go_on_under_the_next_lease() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["first", "stale"]);
     let started = Arc::new(Mutex::new(Vec::new()));
     let (log, clock) = (Arc::clone(&started), rig.clock.clone());
     let handler = async move |delivery: &Delivery| {
         lock(&log).push((delivery.id().to_string(), delivery.attempt()));
         if delivery.id().as_str() == "first" && delivery.attempt() == 1 {
-            // The clock moves under a poll: nothing could notice before the next start.
             clock.block(seconds(11));
         }
         Verdict::Ack
     };
 
-    let builder = rig.builder().concurrency(1).max_deliveries(9);
-    let report = rig.run(builder.handler(handler).build().run());
+    let report = rig.run(rig.builder().concurrency(1).handler(handler).build().run());
 
     assert!(!lock(&started).contains(&("stale".to_owned(), 1)));
     assert_eq!((report.totals.acked, report.totals.expired), (2, 2));

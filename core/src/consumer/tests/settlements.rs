@@ -171,3 +171,24 @@ fn acks_leave_at_once_when_none_is_on_its_way_and_gather_meanwhile() {
         [1, 29]
     );
 }
+
+#[test]
+fn an_ack_refused_because_the_message_came_again_is_sent_under_the_newer_lease() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    rig.broker.with(|state| state.settle_latency = seconds(1));
+    let (broker, clock) = (rig.broker.clone(), rig.clock.clone());
+    let handler = async move |_: &Delivery| {
+        broker.with(|state| state.redeliver(clock.now() + millis(500), "a"));
+        broker.publish([""; 0]);
+        Verdict::Ack
+    };
+
+    let report = rig.run(rig.builder().handler(handler).build().run());
+
+    let totals = report.totals;
+    assert_eq!(
+        (totals.received, totals.merged, totals.acked, totals.expired),
+        (2, 1, 1, 0)
+    );
+}

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::FutureExt;
+use futures::executor::LocalPool;
 use futures::future::pending;
 
-use crate::testing::{Rig, seconds};
+use crate::testing::{LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Plan, ShieldError, Verdict};
 
 #[test]
@@ -40,9 +42,16 @@ fn shielded_work_survives_the_cancel_and_the_delivery_waits_for_it() {
 fn shielded_work_that_outlasts_the_grace_is_dropped_and_its_delivery_abandoned() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |delivery: &Delivery| {
-        let result = delivery.shield(pending::<()>()).await;
-        assert_eq!(result, Err(ShieldError::Abandoned));
+    rig.broker.with(|state| state.close_hangs = true);
+    let held = Arc::new(());
+    let kept = Arc::clone(&held);
+    let handler = async move |delivery: &Delivery| {
+        let kept = Arc::clone(&kept);
+        let work = async move {
+            let _kept = kept;
+            pending::<()>().await;
+        };
+        delivery.shield(work).await.expect("it is never seen");
         Verdict::Ack
     };
     let consumer = rig.builder().handler(handler).build();
@@ -51,10 +60,17 @@ fn shielded_work_that_outlasts_the_grace_is_dropped_and_its_delivery_abandoned()
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
+    assert!(rig.advance(millis(22_999)).is_none());
+    assert_eq!(Arc::strong_count(&held), 3, "the work holds one");
+    assert!(rig.advance(millis(1)).is_none());
+    assert_eq!(
+        Arc::strong_count(&held),
+        2,
+        "the work is gone, the flush goes on"
+    );
     let report = rig.finish();
 
     assert_eq!((report.totals.abandoned, report.totals.nacked), (1, 0));
-    assert_eq!(rig.clock.now().as_nanos(), 23_000_000_000);
 }
 
 #[test]
@@ -110,4 +126,28 @@ fn a_shield_from_a_view_kept_after_the_end_is_abandoned() {
     let result = futures::executor::block_on(view.shield(async { 1 }));
 
     assert_eq!(result, Err(ShieldError::Abandoned));
+}
+
+#[test]
+fn the_shielded_work_of_a_task_is_started_while_the_task_waits_for_it() {
+    let mut pool = LocalPool::new();
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    let spawn = LocalSpawn(pool.spawner());
+    let handler = rig.builder().spawned_handler(spawn, |delivery: &Delivery| {
+        async move {
+            assert_eq!(delivery.shield(async { 7 }).await, Ok(7));
+            Verdict::Ack
+        }
+        .boxed()
+    });
+    rig.start(handler.build().run());
+
+    let report = std::iter::repeat_with(|| {
+        pool.run_until_stalled();
+        rig.settle()
+    });
+
+    let report = report.take(10).flatten().next().expect("an end");
+    assert_eq!(report.totals.acked, 1);
 }
