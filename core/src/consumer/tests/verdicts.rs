@@ -53,6 +53,19 @@ fn slow_handlers_take_the_time_of_one_up_to_the_concurrency() {
 }
 
 #[test]
+fn a_long_run_of_instant_work_lets_other_tasks_run_and_goes_on_by_itself() {
+    let mut rig = Rig::new();
+    rig.broker.publish((0..300).map(|n| n.to_string()));
+    let handler = async |_: &Delivery| Verdict::Ack;
+
+    let report = rig.run(rig.builder().concurrency(1).handler(handler).build().run());
+
+    assert_eq!(report.totals.acked, 300);
+    assert!(rig.polls() > 20, "one poll does not do it all");
+    assert_eq!(rig.clock.now().as_nanos(), 0, "and no timer was needed");
+}
+
+#[test]
 fn a_retry_waits_for_the_backoff_and_counts_as_an_attempt() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
