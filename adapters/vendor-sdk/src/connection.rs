@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::file::{self, CreationLock, unusable};
@@ -64,6 +65,10 @@ fn prepare_file(path: &Path, options: &Options) -> Result<(), Error> {
     if connection.is_readonly("main").map_err(sorted)? {
         return Err(unusable(path, "it is read-only"));
     }
+    // Its close would swallow the errors of a checkpoint; what it leaves in the log is durable.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(sorted)?;
     let found = schema::identify(&connection).map_err(sorted)?;
     match found {
         schema::Found::Foreign => return Err(unusable(path, "it is another program's database")),
