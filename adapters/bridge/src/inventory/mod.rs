@@ -8,6 +8,7 @@
 //! Deliberately absent: stack traces, CPU time, and any guess at who started an unclaimed thread.
 
 mod os;
+mod presence;
 mod registry;
 
 use std::marker::PhantomData;
@@ -15,7 +16,8 @@ use std::marker::PhantomData;
 use crate::context::{Inside, Place, enter};
 use crate::sync::{Arc, Instant};
 
-pub(crate) use registry::{Presence, Worker, announce, mark_blocked, note_vendor, with_driver};
+pub(crate) use presence::Presence;
+pub(crate) use registry::{Worker, announce, mark_blocked, note_vendor, with_driver};
 
 /// One thread of this process, as [`inventory`] saw it.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::os::{current_os_id, cut, os_ids, os_name};
+use super::presence::polls;
 use super::{ThreadInfo, ThreadKind, ThreadState};
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arc, Instant, Mutex, Weak, thread, unique_id};
+use crate::sync::{Arc, Instant, Mutex, thread, unique_id};
 
 /// How long an ended thread is still recognised, for it leaves `/proc` a little after its record.
 const ENDED_KNOWN_FOR: Duration = Duration::from_secs(1);
@@ -118,37 +119,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         REGISTRY.lock().end(&self.record);
-    }
-}
-
-/// Whether, and by which thread, something is being polled right now. A portal has one.
-#[derive(Debug)]
-pub(crate) struct Presence {
-    name: Arc<str>,
-    polled_by: Mutex<Option<(u64, Instant)>>,
-}
-
-impl Presence {
-    pub(crate) fn new(name: Arc<str>) -> Arc<Self> {
-        let presence = Arc::new(Self {
-            name,
-            polled_by: Mutex::new(None),
-        });
-        let mut registry = REGISTRY.lock();
-        registry.presences.retain(|known| known.strong_count() > 0);
-        registry.presences.push(Arc::downgrade(&presence));
-        presence
-    }
-
-    /// The poll begins on the current thread.
-    pub(crate) fn begin(&self) {
-        let key = current().map(|record| record.key);
-        *self.polled_by.lock() = key.map(|key| (key, Instant::now()));
-    }
-
-    /// The poll has ended.
-    pub(crate) fn end(&self) {
-        *self.polled_by.lock() = None;
     }
 }
 
@@ -270,7 +240,6 @@ impl Record {
 /// Everything the process knows of its threads.
 struct Registry {
     records: BTreeMap<u64, Arc<Record>>,
-    presences: Vec<Weak<Presence>>,
     ended: VecDeque<(u32, Instant)>,
 }
 
@@ -291,35 +260,28 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
     // Before the lock: a thread that ends between the two lists is then recognised as ended, and
     // one that starts is in ours only.
     let mut os_ids = os_ids();
-    let (records, presences) = {
+    let records: Vec<_> = {
         let mut registry = REGISTRY.lock();
         registry
             .ended
             .retain(|(_, at)| at.elapsed() < ENDED_KNOWN_FOR);
         os_ids.retain(|os_id| registry.ended.iter().all(|(ended, _)| ended != os_id));
-        let records: Vec<_> = registry.records.values().cloned().collect();
-        let presences: Vec<_> = registry
-            .presences
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        (records, presences)
+        registry.records.values().cloned().collect()
     };
 
-    let polls: BTreeMap<u64, Claim> = presences
-        .iter()
-        .filter_map(|presence| {
-            let (key, since) = (*presence.polled_by.lock())?;
-            let owner = Arc::clone(&presence.name);
-            Some((
+    let polls: BTreeMap<u64, Claim> = polls()
+        .into_iter()
+        .map(|(key, owner, since)| {
+            let state = ThreadState::Running;
+            (
                 key,
                 Claim {
                     owner,
                     job: None,
-                    state: ThreadState::Running,
+                    state,
                     since,
                 },
-            ))
+            )
         })
         .collect();
     let mut threads: Vec<_> = records
@@ -355,6 +317,11 @@ fn unclaimed(os_id: u32) -> ThreadInfo {
         state: ThreadState::Unknown,
         since: None,
     }
+}
+
+/// The key of the current thread's record; `None` while the thread is ending.
+pub(super) fn current_key() -> Option<u64> {
+    current().map(|record| record.key)
 }
 
 /// The record of the current thread, made on first use; `None` while the thread is ending.
@@ -399,6 +366,5 @@ thread_local! {
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     records: BTreeMap::new(),
-    presences: Vec::new(),
     ended: VecDeque::new(),
 });
