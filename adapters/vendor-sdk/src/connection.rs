@@ -82,6 +82,8 @@ fn prepare_file(path: &Path, options: &Options) -> Result<(), Error> {
         }
         schema::Found::Empty | schema::Found::Version(_) => {}
     }
+    // Only now: before, it may have been somebody else's file.
+    file::restrict(path)?;
     step_to_end(&connection, "PRAGMA journal_mode = WAL").map_err(sorted)?;
     if matches!(found, schema::Found::Empty) {
         schema::create(&connection).map_err(sorted)?;

@@ -63,9 +63,29 @@ pub(crate) fn create(path: &Path) -> Result<(), Error> {
     // mknod makes a regular file without opening it, with its mode, or fails when there is one.
     match rustix::fs::mknodat(CWD, path, FileType::RegularFile, OWNER_ONLY, 0) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => restrict(path),
+        Err(rustix::io::Errno::EXIST) => check_regular(path),
         Err(error) => Err(unusable(path, io::Error::from(error).to_string())),
     }
+}
+
+/// Takes from others what they may do with an existing file and with SQLite's files beside it.
+pub(crate) fn restrict(path: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm"] {
+        let file = sibling(path, suffix);
+        let Ok(found) = fs::metadata(&file) else {
+            continue;
+        };
+        let mode = found.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(&file, Permissions::from_mode(mode & 0o700)).map_err(|error| {
+                unusable(
+                    path,
+                    format!("others may read it, and that cannot be changed: {error}"),
+                )
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Syncs the folder of `path`, so that the names in it are durable.
@@ -96,22 +116,13 @@ pub(crate) fn unusable(path: &Path, detail: impl Into<String>) -> Error {
     }
 }
 
-/// Takes an existing file's permissions back to its owner's.
-fn restrict(path: &Path) -> Result<(), Error> {
+fn check_regular(path: &Path) -> Result<(), Error> {
     let found = fs::metadata(path).map_err(|error| unusable(path, error.to_string()))?;
-    if !found.is_file() {
-        return Err(unusable(path, "it is not a regular file"));
+    if found.is_file() {
+        Ok(())
+    } else {
+        Err(unusable(path, "it is not a regular file"))
     }
-    let mode = found.permissions().mode();
-    if mode & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(|error| {
-            unusable(
-                path,
-                format!("others may read it, and that cannot be changed: {error}"),
-            )
-        })?;
-    }
-    Ok(())
 }
 
 /// Read and write for the owner, nothing for others. SQLite gives `-wal` and `-shm` the same.

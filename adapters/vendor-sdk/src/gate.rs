@@ -239,7 +239,8 @@ impl Gate {
         let mut state = self.state.lock();
         state.phase = state.phase.max(Phase::Paused);
         self.pull.notify_one();
-        while state.leasing {
+        // Without threads nobody leases, whatever a puller that panicked has left here.
+        while state.leasing && state.threads > 0 {
             self.settled.wait(&mut state);
         }
     }

@@ -141,14 +141,27 @@ impl Puller {
                 outlook.ready = true;
                 continue;
             }
-            let sorted = |error: rusqlite::Error| store.sort(Duration::ZERO, &error);
-            let current = data_version(&self.reader).map_err(sorted)?;
-            if version != Some(current) {
-                version = Some(current);
-                outlook = Outlook::read(&self.reader, self.request.topic).map_err(sorted)?;
+            match self.look(&mut version) {
+                Ok(Some(seen)) => outlook = seen,
+                Ok(None) => {}
+                // Another process opens or closes the file just now; the next look will do.
+                Err(error) if error.is_retryable() => log::debug!("looking: {error}"),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Looks at the file, if anybody has changed it since `version`.
+    fn look(&self, version: &mut Option<i64>) -> Result<Option<Outlook>, Error> {
+        let sorted = |error: rusqlite::Error| self.shared.store.sort(Duration::ZERO, &error);
+        let current = data_version(&self.reader).map_err(sorted)?;
+        if *version == Some(current) {
+            return Ok(None);
+        }
+        let outlook = Outlook::read(&self.reader, self.request.topic).map_err(sorted)?;
+        *version = Some(current);
+        Ok(Some(outlook))
     }
 
     /// Leases up to `room` messages and hands them to the callback threads.
@@ -227,7 +240,7 @@ impl Caller {
             return;
         }
         if let Err(error) = self.shared.settle(batch) {
-            log::warn!("handing back: {error}");
+            log::debug!("handing back: {error}");
         }
     }
 }

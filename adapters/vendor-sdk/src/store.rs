@@ -243,14 +243,26 @@ impl Writer {
             if outcome.is_ok() {
                 self.checkpoint();
             }
+            if self.store.check_latch().is_err() {
+                return self.refuse_all();
+            }
         }
-        if self.store.first_error.get().is_some() {
-            // A checkpoint now could write what a failed sync has left in doubt; the next open
-            // reads the log again.
-            // Ignored: it only saves work.
-            let _ = self
-                .connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
+    /// Lets go of the file and answers every later job with the error that latched.
+    fn refuse_all(self) {
+        let Self {
+            store,
+            connection,
+            queue,
+        } = self;
+        // A checkpoint at the close could write what a failed sync has left in doubt; the next
+        // open reads the log again.
+        // Ignored: at worst that open has less to read.
+        let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        drop(connection);
+        for job in queue {
+            job.answer(store.check_latch());
         }
     }
 

@@ -103,9 +103,11 @@ fn another_programs_database_is_left_alone() {
     foreign
         .execute_batch("CREATE TABLE theirs (number INTEGER)")
         .unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o644)).unwrap();
 
     let error = refusal(&place.path());
 
+    assert_eq!(mode(&place.path()), 0o644);
     assert!(
         error
             .to_string()
@@ -115,10 +117,10 @@ fn another_programs_database_is_left_alone() {
     let tables: i64 = foreign
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .unwrap();
-    let mode: String = foreign
+    let journal: String = foreign
         .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .unwrap();
-    assert_eq!((tables, mode.as_str()), (1, "delete"));
+    assert_eq!((tables, journal.as_str()), (1, "delete"));
 }
 
 #[test]
