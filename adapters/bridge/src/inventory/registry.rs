@@ -214,7 +214,8 @@ impl Record {
                 (claim.state, claim.since) = (poll.state, poll.since);
                 (ThreadKind::Driver, claim)
             }
-            (None, Some(poll)) => (ThreadKind::Driver, poll),
+            // What it does now outranks that it has pushed once.
+            (None | Some((ThreadKind::Vendor, _)), Some(poll)) => (ThreadKind::Driver, poll),
             (Some(best), _) => best,
             (None, None) => {
                 let mut info = unclaimed(os_id.unwrap_or(0));

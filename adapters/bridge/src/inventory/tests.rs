@@ -101,6 +101,11 @@ fn a_driver_is_listed_while_its_guard_lives_and_is_unclaimed_after() {
 #[test]
 fn a_thread_that_polls_a_portal_is_its_driver_for_that_long() {
     let (portal, mut driver) = Portal::builder().name("polled-portal").build();
+    // That the thread has pushed, here or elsewhere, does not hide what it does now.
+    let (sink, _stream) = callback_stream("pushed-once")
+        .overflow(Overflow::Fail)
+        .build();
+    assert_eq!(sink.push(1), Push::Queued);
     let handle = portal
         .run_coroutine_threadsafe(async { owned_by("polled-portal") })
         .unwrap();

@@ -1,0 +1,103 @@
+//! What the bridge promises, on every executor unchanged.
+//!
+//! The suites know an executor only as a function that runs tasks to their end.
+
+#[path = "bridge_contract/executors.rs"]
+mod executors;
+#[path = "bridge_contract/pool.rs"]
+mod pool;
+#[path = "bridge_contract/portal.rs"]
+mod portal;
+#[path = "bridge_contract/stream.rs"]
+mod stream;
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use executors::Run;
+
+/// The contract on one executor.
+macro_rules! contract {
+    ($executor:ident: $($suite:ident::{$($promise:ident),* $(,)?}),* $(,)?) => {
+        mod $executor {
+            $($(
+                #[test]
+                fn $promise() {
+                    crate::ends(crate::$suite::$promise, crate::executors::$executor);
+                }
+            )*)*
+        }
+    };
+}
+
+/// The contract on each executor.
+macro_rules! contracts {
+    ($($executor:ident),* $(,)?) => {
+        $(contract! {
+            $executor:
+            stream::{
+                every_value_arrives_once_in_the_order_of_its_producer,
+                every_value_is_received_or_handed_back_once_under_every_policy,
+                the_capacity_is_exact_however_many_sinks_there_are,
+                a_blocked_push_goes_on_when_the_consumer_takes_one,
+                a_blocked_push_is_woken_by_the_close,
+                a_dropped_stream_gives_values_back,
+                the_close_hook_runs_off_the_executor,
+            },
+            portal::{
+                many_threads_call_async_code_and_get_their_own_results,
+                a_wait_that_times_out_gives_the_handle_back_and_a_cancel_is_heard,
+                a_panic_is_carried_to_the_waiting_thread,
+                waiting_for_ones_own_portal_is_detected,
+                a_blocking_push_from_a_job_is_refused_when_it_would_wait,
+                a_dropped_driver_fails_every_waiter,
+                a_result_is_awaited_on_the_executor_itself,
+            },
+            pool::{
+                blocking_work_waits_for_room_and_stays_within_its_bounds,
+                a_panic_in_a_job_is_carried_to_the_task,
+                a_cancelled_job_tells_its_task,
+                accepted_jobs_run_or_are_named_by_the_shutdown,
+                the_inventory_lists_every_thread_with_its_owner,
+            },
+        })*
+    };
+}
+
+contracts![
+    futures_block_on,
+    futures_local_pool,
+    futures_thread_pool,
+    smol_global,
+    tokio_current_thread,
+    tokio_multi_thread,
+    async_executor_alone,
+];
+
+/// Runs one promise on one executor, and fails if that hangs.
+fn ends(promise: fn(Run), run: Run) {
+    let (told, was_told) = channel();
+    let test = std::thread::spawn(move || {
+        promise(run);
+        // Ignored: too late, the test has failed.
+        let _ = told.send(());
+    });
+    let hangs = was_told.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+    assert!(!hangs, "the promise hangs");
+    if let Err(panic) = test.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Waits until `condition` holds; fails the test if it does not in time.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        // Only to leave the processor to others; the condition decides.
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// How long anything may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(90);
