@@ -322,6 +322,74 @@ fn a_message_delivered_twice_under_one_lease_is_handled_once() {
     assert_eq!(stage.broker.truth(&id).fate, Fate::Acked);
 }
 
+#[test]
+fn a_message_that_comes_again_before_its_nack_is_answered_is_handled_at_once() {
+    let stage = Stage::with(
+        1,
+        SimSettings {
+            lease: LEASE,
+            call_latency: SECOND..=SECOND,
+            ..SimSettings::default()
+        },
+    );
+    let id = stage.broker.publish("again");
+    stage.broker.finish();
+    let consumer = stage
+        .consumer()
+        .handler(async |delivery: &Delivery| match delivery.attempt() {
+            1 => Verdict::Retry {
+                after: Some(Duration::ZERO),
+            },
+            _ => Verdict::Ack,
+        })
+        .lease(LEASE)
+        .build();
+
+    let report = stage.run(consumer);
+
+    assert_eq!((report.totals.nacked, report.totals.acked), (1, 1));
+    assert_eq!(report.totals.merged, 0);
+    assert_eq!(stage.deliveries(&id), [Duration::ZERO, SECOND]);
+    let acked_at = stage.settlements(&id)[1];
+    assert_eq!(acked_at.1, SettleKind::Ack);
+    assert!(acked_at.0 <= 2 * SECOND, "{acked_at:?}");
+}
+
+#[test]
+fn a_late_duplicate_does_not_take_the_place_of_the_newer_lease() {
+    for seed in 0..20 {
+        let settings = SimSettings {
+            lease: LEASE,
+            faults: Faults {
+                duplicate: 1.0,
+                ..Faults::default()
+            },
+            ..SimSettings::default()
+        };
+        let stage = Stage::with(seed, settings);
+        let id = stage.broker.publish("late");
+        stage.broker.finish();
+        let consumer = stage
+            .consumer()
+            .handler(async |_: &Delivery| {
+                if stage.elapsed().is_zero() {
+                    return Verdict::Postpone {
+                        after: Duration::ZERO,
+                    };
+                }
+                stage.clock.sleep(3 * LEASE).await;
+                Verdict::Ack
+            })
+            .lease(LEASE)
+            .build();
+
+        let report = stage.run(consumer);
+
+        assert_eq!(report.totals.expired, 0, "seed {seed}");
+        assert_eq!(stage.broker.truth(&id).attempts, 0, "seed {seed}");
+    }
+}
+
 /// Lets one handler end one way, waits ten leases, and returns how the lease was settled; it was
 /// settled once, at once, and was not extended afterwards.
 fn leave(handler: impl AsyncFn(&Delivery) -> Verdict) -> SettleKind {

@@ -60,6 +60,14 @@ impl Delivering {
             attempt: self.attempt,
         }
     }
+
+    /// Whether the broker is being told to deliver the message again.
+    pub(super) fn is_nacked(&self) -> bool {
+        let Stage::Settling(settling) = &self.stage else {
+            return false;
+        };
+        matches!(settling.settle, Settle::Nack { .. })
+    }
 }
 
 impl Running {

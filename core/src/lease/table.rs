@@ -132,8 +132,22 @@ impl<T> LeaseTable<T> {
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
         self.disarm(handle);
         let lease = self.leases.remove(handle)?;
-        self.by_id.remove(&lease.id);
+        // A detached lease may have a successor under its id.
+        if self.find(&lease.id) == Some(handle) {
+            self.by_id.remove(&lease.id);
+        }
         Some(lease.owner)
+    }
+
+    /// Lets a newer lease of the same message be taken up beside this one, whose settlement is on
+    /// its way, if it is another lease.
+    pub(crate) fn detach(&mut self, handle: Handle, newer: &LeaseToken) {
+        let Some(lease) = self.leases.get(handle) else {
+            return;
+        };
+        if lease.stage == Stage::Sent && lease.token != *newer {
+            self.by_id.remove(&lease.id);
+        }
     }
 
     /// Marks a lease as lost; returns whether it was not so before.
