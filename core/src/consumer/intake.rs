@@ -189,16 +189,21 @@ impl Engine<'_> {
         // A nack on its way whose message comes again has taken effect: only its answer is late.
         // Merged with it, the new delivery would have to wait until its lease runs out.
         if let Some(older) = self.table.find(&message.id)
-            && self.table.get(older).is_some_and(|lease| lease.owner.is_nacked())
+            && self
+                .table
+                .get(older)
+                .is_some_and(|lease| lease.owner.is_nacked())
         {
             self.table.detach(older, &message.lease);
         }
         // A duplicate that is late must not put its old lease in the place of the newer one.
         let older = self.table.find(&message.id);
-        let is_late = older.and_then(|older| self.table.get(older)).is_some_and(|lease| {
-            let newer = (lease.owner.attempt, lease.deadline);
-            lease.token != message.lease && (message.attempt, deadline) < newer
-        });
+        let is_late = older
+            .and_then(|older| self.table.get(older))
+            .is_some_and(|lease| {
+                let newer = (lease.owner.attempt, lease.deadline);
+                lease.token != message.lease && (message.attempt, deadline) < newer
+            });
         if is_late {
             self.stats.totals.merged += 1;
             self.emit(|| End::Merged.event(key));
