@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -17,11 +18,17 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::Serialize;
 
+use self::queue::Queue;
 use crate::exit::Failure;
+
+mod queue;
 
 /// Standard output, or another file in its place. Clones write to the same file.
 #[derive(Clone)]
-pub struct Stdout(Arc<Shared>);
+pub struct Stdout {
+    shared: Arc<Shared>,
+    queue: Option<Arc<Queue>>,
+}
 
 impl Stdout {
     /// The process's standard output.
@@ -34,11 +41,30 @@ impl Stdout {
         Self::over(Sink::File(file.into()))
     }
 
+    /// The same file, its lines written by a thread of their own: writing never waits for a reader.
+    ///
+    /// A reader that is thousands of lines behind loses lines, which is logged. Without a thread to
+    /// spare, the lines are written directly.
+    #[must_use]
+    pub fn queued(self) -> Self {
+        let queue = Queue::start(Arc::clone(&self.shared)).map(Arc::new);
+        Self { queue, ..self }
+    }
+
+    /// Waits until all that was written has left, at most for `within`.
+    ///
+    /// # Blocking
+    ///
+    /// For at most `within`.
+    pub fn flush(&self, within: Duration) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.flush(within))
+    }
+
     /// Writes `line` and a line break. `line` is trusted: [`escape`] what came from outside.
     ///
     /// # Blocking
     ///
-    /// Waits while the pipe is full.
+    /// Waits while the pipe is full, unless [`queued`](Self::queued).
     pub fn line(&self, line: &str) {
         self.text(&format!("{line}\n"));
     }
@@ -48,7 +74,7 @@ impl Stdout {
     ///
     /// # Blocking
     ///
-    /// Waits while the pipe is full.
+    /// Waits while the pipe is full, unless [`queued`](Self::queued).
     pub fn json(&self, value: &impl Serialize) {
         self.text(&json_line(value));
     }
@@ -57,32 +83,23 @@ impl Stdout {
     ///
     /// # Blocking
     ///
-    /// Waits while the pipe is full.
+    /// Waits while the pipe is full, unless [`queued`](Self::queued).
     pub fn text(&self, lines: &str) {
-        if self.is_closed() {
-            return;
-        }
-        // Held across the write: a line that the pipe takes in two parts must not be torn by
-        // another thread's.
-        let _turn = self.0.turn.lock();
-        if let Err(errno) = self.0.write_all(lines.as_bytes()) {
-            if errno != Errno::PIPE {
-                *self.0.error.lock() = Some(errno);
-            }
-            // Relaxed: a flag on its own; seeing it late costs one more failed write.
-            self.0.closed.store(true, Ordering::Relaxed);
+        match &self.queue {
+            Some(queue) => queue.push(lines),
+            None => self.shared.write(lines),
         }
     }
 
     /// Whether nothing more arrives: the reader went away or a write failed.
     pub fn is_closed(&self) -> bool {
-        // Relaxed: see `text`.
-        self.0.closed.load(Ordering::Relaxed)
+        // Relaxed: see `write`.
+        self.shared.closed.load(Ordering::Relaxed)
     }
 
     /// Whether a person is looking.
     pub fn is_terminal(&self) -> bool {
-        match &self.0.sink {
+        match &self.shared.sink {
             Sink::Standard => std::io::stdout().is_terminal(),
             Sink::File(file) => file.is_terminal(),
         }
@@ -94,7 +111,7 @@ impl Stdout {
     ///
     /// A write failed for another reason, such as a full disk.
     pub fn finish(&self) -> Result<(), Failure> {
-        match *self.0.error.lock() {
+        match *self.shared.error.lock() {
             None => Ok(()),
             Some(errno) => Err(Failure::failed(format!(
                 "standard output: {errno}; free space or choose another place for it"
@@ -103,12 +120,16 @@ impl Stdout {
     }
 
     fn over(sink: Sink) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             sink,
             turn: Mutex::new(()),
             closed: AtomicBool::new(false),
             error: Mutex::new(None),
-        }))
+        });
+        Self {
+            shared,
+            queue: None,
+        }
     }
 }
 
@@ -229,6 +250,22 @@ struct Shared {
 }
 
 impl Shared {
+    fn write(&self, lines: &str) {
+        // Relaxed: a flag on its own; seeing it late costs one more failed write.
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        // Held across the write: a line that the pipe takes in two parts must not be torn by another
+        // thread's.
+        let _turn = self.turn.lock();
+        if let Err(errno) = self.write_all(lines.as_bytes()) {
+            if errno != Errno::PIPE {
+                *self.error.lock() = Some(errno);
+            }
+            self.closed.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn write_all(&self, mut bytes: &[u8]) -> Result<(), Errno> {
         let standard;
         let file = match &self.sink {

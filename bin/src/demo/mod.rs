@@ -53,7 +53,7 @@ pub fn run(args: &DemoArgs, signals: Signals, json: bool) -> Result<(), Failure>
         ..Config::default()
     };
     let config = Arc::new(config);
-    let stdout = Stdout::new();
+    let stdout = Stdout::new().queued();
     let style = match (json, stdout.is_terminal()) {
         (true, _) => Style::Json,
         (false, true) => Style::Live,

@@ -110,3 +110,25 @@ fn moments_are_rfc_3339_in_utc_to_the_millisecond() {
 
     assert_eq!(rfc3339(moment), "2023-11-14T22:13:20.000Z");
 }
+
+#[test]
+fn a_reader_that_pauses_does_not_stop_who_writes_and_gets_every_line_that_was_queued() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let stdout = Stdout::to(writer).queued();
+
+    // Far more than the pipe holds; nobody reads.
+    let line = "x".repeat(1000);
+    for _ in 0..1000 {
+        stdout.line(&line);
+    }
+    assert!(!stdout.flush(std::time::Duration::ZERO));
+
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    assert!(stdout.flush(std::time::Duration::from_secs(60)));
+    drop(stdout);
+    assert_eq!(reading.join().unwrap().lines().count(), 1000);
+}

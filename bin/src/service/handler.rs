@@ -17,7 +17,7 @@ use super::restart::Restart;
 use super::stored::{Stored, Trouble};
 use crate::config::{Config, Group};
 use crate::fleet::{Fleet, FleetError, Identity};
-use crate::journal::{Admission, Outcome, Refusal};
+use crate::journal::{self, Admission, Outcome, Refusal};
 use crate::output;
 use crate::request::Request;
 
@@ -262,11 +262,20 @@ impl RequestHandler {
             attempts: delivery.attempt(),
         };
         self.stored
-            .call("refuse", move |journal| {
-                journal.refuse(&id, &refusal, Timestamp::now())
+            .call("refuse", move |kept| {
+                let row = kept.refuse(&id, &refusal, Timestamp::now())?;
+                // An intent of before a crash, whose target has left the config since.
+                if row.outcome == Outcome::Open && row.target == refusal.target {
+                    let verdict = journal::Verdict {
+                        outcome: refusal.outcome,
+                        detail: Some(refusal.detail),
+                        after: None,
+                    };
+                    kept.finish(&id, &verdict, Timestamp::now())?;
+                }
+                Ok(())
             })
             .await
-            .map(drop)
     }
 
     /// Lets a lost target take requests again when it is healthy.

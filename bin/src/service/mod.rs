@@ -61,7 +61,7 @@ pub fn run(config: Config, signals: Signals, options: RunOptions) -> Result<(), 
     } else {
         Style::Lines
     };
-    let announcer = Announcer::new(Stdout::new(), style);
+    let announcer = Announcer::new(Stdout::new().queued(), style);
     let setup = Setup {
         config: Arc::new(config),
         signals,

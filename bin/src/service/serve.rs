@@ -220,6 +220,7 @@ impl Parts {
             summary = summary.with_published(count, is_accounted);
         }
         summary.print(announcer);
+        announcer.stdout().flush(FLUSH_MAX);
         if let Some(failure) = ended.fatal {
             return Err(failure);
         }
@@ -314,6 +315,8 @@ fn store(error: &dyn std::error::Error) -> Failure {
 const POOL_THREADS: usize = 6;
 /// How long the calls that still run at the end are waited for.
 const POOL_CLOSE_MAX: Duration = Duration::from_millis(200);
+/// How long a slow reader of standard output is waited for at the end.
+const FLUSH_MAX: Duration = Duration::from_millis(300);
 /// How long a child may take to end on SIGTERM before it is killed.
 const CHILDREN_STOP_MAX: Duration = Duration::from_secs(3);
 /// How often dead letters are looked for.
