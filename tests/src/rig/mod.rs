@@ -81,6 +81,25 @@ impl Rig {
         fs::write(self.file("mandrill.toml"), text).expect("the folder can be written");
     }
 
+    /// Adds a group of `count` children that are started with more `flags`, and returns its targets.
+    ///
+    /// Only for rigs without a group of their own: it takes the same ports.
+    pub fn group(&self, name: &str, count: u16, flags: &[&str]) -> Vec<String> {
+        let marker = self
+            .folder
+            .path()
+            .join(format!("{name}.marker"))
+            .display()
+            .to_string();
+        let flags = [flags, &["--marker", &marker]].concat();
+        let group = settings::group(name, &self.binary, count, self.ports.first(), &flags);
+        let config = fs::read_to_string(self.file("mandrill.toml")).expect("the config is there");
+        self.write_config(&(config + &group));
+        (1..=count)
+            .map(|number| format!("{name}-{number}"))
+            .collect()
+    }
+
     /// The path of a file of the folder, as this process sees it.
     pub fn file(&self, name: &str) -> PathBuf {
         match &self.space {
@@ -272,10 +291,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        for target in self.targets() {
-            for start in self.starts(&target) {
-                start.kill_group();
-            }
+        for start in process::all_starts(&self.state_file(".children")) {
+            start.kill_group();
         }
         if std::thread::panicking() {
             show_logs(self.folder.path());

@@ -61,6 +61,17 @@ pub(super) fn starts(path: &Path) -> Vec<Start> {
     text.lines().map(read).collect()
 }
 
+/// The lines of every start log in `folder`.
+pub(super) fn all_starts(folder: &Path) -> Vec<Start> {
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    let logs = paths.filter(|path| path.extension().is_some_and(|end| end == "starts"));
+    logs.flat_map(|path| starts(&path)).collect()
+}
+
 /// The processes whose command line, with spaces between and after its arguments, holds one of
 /// `words`.
 pub(super) fn naming(words: &[String]) -> Vec<u32> {

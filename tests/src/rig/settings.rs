@@ -61,7 +61,7 @@ impl Settings {
         let children = if *count == 0 {
             String::new()
         } else {
-            group(binary, *count, first_port)
+            group("web", binary, *count, first_port, &[])
         };
         let folder = folder.display();
         format!(
@@ -89,16 +89,24 @@ control = \"unix:{folder}/control.sock\"
     }
 }
 
-fn group(binary: &Path, count: u16, first_port: u16) -> String {
+/// A group of children of the program under test, on neighbouring ports.
+pub(super) fn group(
+    name: &str,
+    binary: &Path,
+    count: u16,
+    first_port: u16,
+    flags: &[&str],
+) -> String {
     let binary = binary.display();
+    let flags: String = flags.iter().map(|flag| format!(", \"{flag}\"")).collect();
     format!(
         "
 [[group]]
-name = \"web\"
+name = \"{name}\"
 
 [group.restarter]
 kind = \"process\"
-argv = [\"{binary}\", \"demo-child\", \"--port\", \"{{port}}\"]
+argv = [\"{binary}\", \"demo-child\", \"--port\", \"{{port}}\"{flags}]
 count = {count}
 first_port = {first_port}
 
