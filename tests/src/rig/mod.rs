@@ -81,7 +81,7 @@ impl Rig {
         fs::write(self.file("mandrill.toml"), text).expect("the folder can be written");
     }
 
-    /// Adds a group of `count` children that are started with more `flags`, and returns its targets.
+    /// Adds a group of `count` children, started with more `flags`, and returns its targets.
     ///
     /// Only for rigs without a group of their own: it takes the same ports.
     pub fn group(&self, name: &str, count: u16, flags: &[&str]) -> Vec<String> {
