@@ -18,9 +18,9 @@ use crate::{
 
 /// A handle on one queue file; clones share it.
 ///
-/// Every call may be made from any thread, a callback's included, and blocks that thread. Any number
-/// of handles, in any number of processes, may be open on one file at a time. The file is closed
-/// when the last clone is dropped, in the background, or by [`Client::close`], which waits.
+/// Every call may be made from any thread, a callback's included, and blocks that thread. Any
+/// number of handles, in any number of processes, may be open on one file at a time. The file is
+/// closed when the last clone is dropped, in the background, or by [`Client::close`], which waits.
 ///
 /// # Examples
 ///

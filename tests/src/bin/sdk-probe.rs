@@ -1,11 +1,12 @@
 //! A process that uses the vendor SDK, for the tests that kill it or take its disk away.
 //!
-//! `sdk-probe VERB PATH [COUNT]`. Each fact is a line on stdout, written at once and only once it is
-//! true; so whoever kills the process knows what it had been promised.
+//! `sdk-probe VERB PATH [COUNT]`. Each fact is a line on stdout, written at once and only when it
+//! is true; so whoever kills the process knows what it had been promised.
 //!
 //! - `publish`: for each line on stdin publishes COUNT messages; `published ID` for each.
-//! - `work`: publishes and acks for ever; `published ID`, `delivered ID`, `settling ID`, `acked ID`.
-//! - `once`: publishes COUNT times one message and closes; `published ID`, `error TEXT`, `closed`.
+//! - `work`: publishes and acks for ever; `published ID`, `delivered ID`, `settling ID` and
+//!   `acked ID`.
+//! - `once`: publishes one message COUNT times, closes; `published ID`, `error TEXT`, `closed`.
 //! - `space`: what happens on a disk that fills up; see the code.
 //! - `open`: opens and closes; `opened` or `error TEXT`.
 
