@@ -12,12 +12,12 @@
 //! | an SDK that calls you back from its own threads | [`callback_stream`] |
 //! | a plain thread that must run async code and wait for it | [`Portal`] |
 //! | async code that must call something blocking | [`BlockingPool`] |
-//! | a process with too many threads | [`inventory`] |
+//! | a process with too many threads | [`inventory()`] |
 //!
 //! Nothing here knows an executor. A [`CallbackStream`] is a [`Stream`](futures::Stream); a
 //! [`Driver`] is one future that you spawn wherever you like; a [`Job`] is a future. There is no
 //! hidden thread and no timer: a thread exists because a pool, or a close hook, needs it, and
-//! [`inventory`] shows it.
+//! [`inventory()`] shows it.
 //!
 //! Three rules hold everywhere. Nothing accepted is forgotten: it completes, or its owner is told.
 //! No lock is held while your code runs: callbacks, wakers, destructors. A panic in your code

@@ -93,8 +93,8 @@ pub(crate) fn accepted_jobs_run_or_are_named_by_the_shutdown(run: Run) {
         .build();
     let ran = Arc::new(AtomicUsize::new(0));
     let (release, is_released) = channel::<()>();
-    // Ignored, here and below: released by the drop of the sender.
-    let blocker = pool.run("blocker", move |_| drop(is_released.recv()));
+    // Here and below: released by the drop of the sender.
+    let blocker = pool.run("blocker", move |_| is_released.recv().unwrap_or(()));
     let jobs: Vec<_> = (0..8)
         .map(|_| {
             let ran = Arc::clone(&ran);
@@ -141,11 +141,13 @@ pub(crate) fn the_inventory_lists_every_thread_with_its_owner(run: Run) {
     let (release, is_released) = channel::<()>();
     let (strayed, is_stray) = channel::<()>();
 
-    let job = pool.run("hold", move |_| drop(is_released.recv())).unwrap();
+    let job = pool
+        .run("hold", move |_| is_released.recv().unwrap_or(()))
+        .unwrap();
     let vendor = thread::spawn(move || (0..2).for_each(|value| drop(sink.push(value))));
     let stray = thread::Builder::new()
         .name(named("stray"))
-        .spawn(move || drop(is_stray.recv()))
+        .spawn(move || is_stray.recv().unwrap_or(()))
         .unwrap();
     let names = ["pool", "stream", "portal", "main", "stray"].map(named);
     let script = async move {

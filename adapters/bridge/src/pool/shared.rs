@@ -123,22 +123,26 @@ impl Shared {
         let live = state.live_threads();
         // Threads that do not run a job are on their way to the queue, awake or not.
         let lacks_thread = live - state.running.len().min(live) <= state.queue.len();
+        let mut thinner = None;
         if lacks_thread && live < self.threads_max {
             // Started under the lock, so that no other job can rely on a thread that fails to.
-            if let Err(error) = worker::start(self, &mut state) {
-                if live == 0 {
-                    return Err(Refused {
-                        job,
-                        reason: BusyReason::SpawnFailed(error),
-                    });
+            match worker::start(self, &mut state) {
+                Ok(()) => {}
+                Err(error) if live == 0 => {
+                    let reason = BusyReason::SpawnFailed(error);
+                    return Err(Refused { job, reason });
                 }
-                log::warn!("pool {}: no further thread: {error}", self.name);
+                Err(error) => thinner = Some(error),
             }
         }
         state.queue.push_back(Queued { id, job });
         state.counts.accepted += 1;
         drop(state);
         self.work.notify_one();
+        // Only now: a logger is foreign code, and not for under a lock.
+        if let Some(error) = thinner {
+            log::warn!("pool {}: no further thread: {error}", self.name);
+        }
         Ok(())
     }
 

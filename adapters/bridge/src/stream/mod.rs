@@ -64,7 +64,8 @@ pub fn callback_stream<T>(name: impl Into<String>) -> CallbackStreamBuilder<T, U
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The pushing thread waits for room. Loses time; the SDK feels the back-pressure.
+    /// The pushing thread waits for room. Loses time; the SDK feels the back-pressure. Threads that
+    /// wait are told once a quarter of the capacity is free, all at once.
     Block,
     /// The pushing thread waits for room, at most this long, and gets its value back then.
     BlockFor(Duration),
@@ -153,7 +154,7 @@ pub struct StreamStats {
     pub late: u64,
     /// Pushes refused as [`Push::WouldDeadlock`].
     pub deadlocks: u64,
-    /// Threads that wait for room now.
+    /// Threads that wait for room now, those included that were told and are not awake yet.
     pub blocked_now: usize,
     /// Panics caught by [`Sink::guard`].
     pub panics: u64,

@@ -28,6 +28,8 @@ use crate::sync::atomic::Ordering;
 pub struct CallbackStream<T> {
     queue: Arc<Queue<T>>,
     hand: VecDeque<T>,
+    /// Producers wait, and are not worth telling before the hand holds no more than this.
+    tell_at: usize,
     is_terminated: bool,
 }
 
@@ -36,6 +38,7 @@ impl<T> CallbackStream<T> {
         Self {
             queue,
             hand: VecDeque::new(),
+            tell_at: usize::MAX,
             is_terminated: false,
         }
     }
@@ -99,7 +102,7 @@ impl<T> CallbackStream<T> {
             let before = self.queue.in_hand.0.fetch_sub(from_hand, Ordering::AcqRel);
             batch.extend(self.hand.drain(..from_hand));
             if before & WAITED_FOR != 0 {
-                self.queue.tell_of_room(self.queue.lock());
+                self.tell_at = self.queue.tell_of_room(self.queue.lock());
             }
             return Poll::Ready(from_hand);
         }
@@ -135,7 +138,7 @@ impl<T> CallbackStream<T> {
             let mut state = self.queue.lock();
             let ready = self.queue.refill(&mut state, &mut self.hand, wanted);
             if ready > 0 {
-                self.queue.tell_of_room(state);
+                self.tell_at = self.queue.tell_of_room(state);
                 return Poll::Ready(ready);
             }
             if state.phase != Phase::Open {
@@ -196,7 +199,9 @@ impl<T> CallbackStream<T> {
     #[cold]
     fn hand_out_flagged(&mut self, before: usize, value: T) -> Option<T> {
         if before & OVERTAKEN == 0 {
-            self.queue.tell_of_room(self.queue.lock());
+            if self.hand.len() <= self.tell_at {
+                self.tell_at = self.queue.tell_of_room(self.queue.lock());
+            }
             return Some(value);
         }
         // Back into the hand, and counted there again, to be discarded with the rest.

@@ -170,6 +170,31 @@ fn a_blocked_push_goes_on_as_soon_as_one_value_was_taken() {
 }
 
 #[test]
+fn waiting_pushes_go_on_once_a_quarter_of_the_capacity_is_free() {
+    for by_batch in [false, true] {
+        let (sink, mut stream) = stream_of(16, Overflow::Block);
+        (0..16).for_each(|value| assert_eq!(sink.push(value), Push::Queued));
+        let blocked: Vec<_> = (16..20)
+            .map(|value| {
+                let sink = sink.clone();
+                thread::spawn(move || assert_eq!(sink.push(value), Push::Queued))
+            })
+            .collect();
+        eventually("all pushes wait", || sink.stats().blocked_now == 4);
+
+        let mut values = Vec::new();
+        if by_batch {
+            assert_eq!(block_on(stream.next_batch(&mut values, 4)), 4);
+        } else {
+            values.extend((0..4).map(|_| block_on(stream.next()).unwrap()));
+        }
+        blocked.into_iter().for_each(|push| push.join().unwrap());
+        assert_eq!(values, [0, 1, 2, 3]);
+        assert_eq!((sink.stats().depth, sink.stats().blocked_now), (16, 0));
+    }
+}
+
+#[test]
 fn a_push_with_a_deadline_gets_its_value_back() {
     let (sink, _stream) = stream_of(1, Overflow::BlockFor(Duration::from_millis(5)));
     assert_eq!(sink.push(1), Push::Queued);
