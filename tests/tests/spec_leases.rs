@@ -323,6 +323,33 @@ fn a_message_delivered_twice_under_one_lease_is_handled_once() {
 }
 
 #[test]
+fn a_lease_whose_ack_gets_no_answer_is_not_extended_for_ever() {
+    let stage = stage(Faults {
+        request_lost: 1.0,
+        timeout: SECOND,
+        ..Faults::default()
+    });
+    let id = stage.broker.publish("unheard");
+    let consumer = stage
+        .consumer()
+        .handler(async |_: &Delivery| Verdict::Ack)
+        .lease(LEASE)
+        .build();
+    let control = consumer.control();
+    let script = async {
+        stage.clock.sleep(3 * LEASE / 2).await;
+        control.stop(NOW);
+    };
+
+    let report = stage.run_with(consumer, script);
+
+    assert!(stage.settlements(&id).len() > 2, "it is asked for again");
+    assert_eq!(report.totals.expired, 1);
+    let facts = stage.broker.facts_of(&id);
+    assert!(facts.iter().all(|fact| fact.kind != FactKind::ExtendCalled));
+}
+
+#[test]
 fn a_message_that_comes_again_before_its_nack_is_answered_is_handled_at_once() {
     let stage = Stage::with(
         1,

@@ -1,8 +1,9 @@
 //! Whatever the broker does: nothing is lost, nothing is acked early, and the ledger adds up.
 //!
 //! Each seed draws its own faults, latencies, handlers and limits. A failing seed is printed; to run
-//! it alone, set `MAYHEM_SEED`.
+//! it alone, set `MAYHEM_SEED` to it, and to look for others, to a range: `MAYHEM_SEED=0..100000`.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -286,11 +287,18 @@ fn millis(dice: &mut Rng, min: u64, max: u64) -> Duration {
     Duration::from_millis(dice.u64(min..=max))
 }
 
-/// The fixed seeds, or the one that is asked for.
-fn seeds(fixed: std::ops::Range<u64>) -> Vec<u64> {
-    match std::env::var("MAYHEM_SEED") {
-        Ok(seed) => vec![seed.parse().expect("MAYHEM_SEED is a number")],
-        Err(_) => fixed.collect(),
+/// The fixed seeds, or those that are asked for.
+fn seeds(fixed: Range<u64>) -> Range<u64> {
+    let Ok(wanted) = std::env::var("MAYHEM_SEED") else {
+        return fixed;
+    };
+    let parse = |text: &str| {
+        text.parse()
+            .expect("MAYHEM_SEED is a seed, or a range of them")
+    };
+    match wanted.split_once("..") {
+        Some((first, end)) => parse(first)..parse(end),
+        None => parse(&wanted)..parse(&wanted) + 1,
     }
 }
 

@@ -12,6 +12,39 @@
 //! same seed makes the same choices: [`Simulation::fingerprint`] proves it, and a failing seed is a
 //! reproduction. Threads, files and sockets are not simulated; a task that waits for one hangs, and
 //! the run says so.
+//!
+//! # Examples
+//!
+//! A broker that forgets replies, and a handler of yours under test:
+//!
+//! ```
+//! use mayhem_core::{Consumer, Delivery, Verdict};
+//! use mayhem_sim::{Fate, Faults, SimBroker, SimSettings, Simulation};
+//!
+//! let sim = Simulation::new(7);
+//! let broker = SimBroker::new(
+//!     &sim,
+//!     SimSettings {
+//!         faults: Faults { reply_lost: 0.2, ..Faults::default() },
+//!         ..SimSettings::default()
+//!     },
+//! );
+//! let id = broker.publish("restart web-1");
+//! broker.finish();
+//!
+//! let consumer = Consumer::builder()
+//!     .broker(broker.clone())
+//!     .clock(sim.clock())
+//!     .handler(async |delivery: &Delivery| {
+//!         assert_eq!(delivery.payload(), b"restart web-1");
+//!         Verdict::Ack
+//!     })
+//!     .build();
+//! let report = sim.run(consumer.run()).expect("the consumer ends with its source");
+//!
+//! assert!(report.is_balanced());
+//! assert_eq!(broker.truth(&id).fate, Fate::Acked);
+//! ```
 mod broker;
 mod clock;
 mod executor;

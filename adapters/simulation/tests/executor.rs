@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::channel::mpsc;
+use futures::channel::oneshot;
 use futures::future::join_all;
 use futures::task::SpawnExt;
 use mayhem_core::{Clock, Instant};
@@ -109,19 +108,17 @@ fn a_spawned_task_runs_and_its_output_comes_back() {
 #[test]
 fn tasks_are_kept_between_runs() {
     let sim = Simulation::new(8);
-    let (sender, mut receiver) = mpsc::unbounded();
+    let (sender, receiver) = oneshot::channel();
     let clock = sim.clock();
     sim.spawn("late", async move {
         clock.sleep(10 * SECOND).await;
-        sender
-            .unbounded_send("late")
-            .expect("the receiver is there");
+        sender.send("late").expect("the receiver is there");
     });
 
     sim.run(sim.clock().sleep(SECOND)).expect("the sleep ends");
     assert_eq!(sim.task_count(), 1);
 
-    assert_eq!(sim.run(receiver.next()), Ok(Some("late")));
+    assert_eq!(sim.run(receiver), Ok(Ok("late")));
 }
 
 #[test]

@@ -67,6 +67,21 @@ impl Default for SimSettings {
     }
 }
 
+impl Faults {
+    /// Whether nothing goes wrong.
+    pub fn is_honest(&self) -> bool {
+        let rates = [
+            self.refused,
+            self.request_lost,
+            self.reply_lost,
+            self.duplicate,
+            self.early_expiry,
+            self.gone,
+        ];
+        self.permanent_from.is_none() && rates.iter().all(|rate| *rate <= 0.0)
+    }
+}
+
 impl Default for Faults {
     fn default() -> Self {
         Self {
