@@ -92,7 +92,7 @@ impl Space {
     /// Makes the file system read-only.
     pub fn make_read_only(&self) {
         let mut command = self.command(Path::new("mount"));
-        command.args(["-o", "remount,ro"]).arg(&self.folder);
+        command.args(["-o", "remount,bind,ro"]).arg(&self.folder);
         let status = command.status().expect("mount runs");
         assert!(status.success(), "the file system can be made read-only");
     }
