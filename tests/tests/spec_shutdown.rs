@@ -1,9 +1,8 @@
 //! Stopping: really done, in order, each phase with its deadline, and the totals add up.
 
-use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use mayhem_core::{Delivery, Event, MessageId, Phase, Plan, Verdict};
+use mayhem_core::{Delivery, Event, Phase, Plan, Verdict};
 use mayhem_sim::{Fate, Faults, SettleKind, SimSettings};
 use mayhem_tests::contract::Stage;
 
@@ -83,109 +82,6 @@ fn a_cancel_is_an_outcome_of_its_own() {
         )
     };
     assert_eq!(stage.count(is_noise), 0);
-}
-
-#[test]
-fn shielded_work_survives_the_cancel_of_its_handler() {
-    let stage = Stage::new();
-    let id = stage.broker.publish("shielded");
-    let (saved_at, is_handler_over) = (Cell::new(None), Cell::new(false));
-    let (clock, (sender, receiver)) = (stage.clock.clone(), futures::channel::oneshot::channel());
-    let sender = Cell::new(Some(sender));
-    let handler = async |delivery: &Delivery| {
-        let (clock, sender) = (clock.clone(), sender.take());
-        let saved = delivery.shield(async move {
-            clock.sleep(PLAN.drain + 3 * SECOND).await;
-            // Ignored: the test has failed and gone.
-            let _ = sender.map(|sender| sender.send(()));
-        });
-        let _ = saved.await;
-        is_handler_over.set(true);
-        Verdict::Ack
-    };
-    let consumer = stage.consumer().handler(handler).build();
-    let control = consumer.control();
-    let script = async {
-        stage.clock.sleep(SECOND).await;
-        control.stop(PLAN);
-        receiver.await.expect("it runs to its end");
-        saved_at.set(Some(stage.elapsed()));
-    };
-
-    let report = stage.run_with(consumer, script);
-
-    assert_eq!(saved_at.get(), Some(PLAN.drain + 3 * SECOND));
-    assert!(!is_handler_over.get(), "the handler was cancelled before");
-    assert_eq!((report.totals.nacked, report.totals.abandoned), (1, 0));
-    let settlements = stage.settlements(&id);
-    assert_eq!(
-        settlements,
-        [(PLAN.drain + 3 * SECOND, RELEASE)],
-        "settled after its work"
-    );
-}
-
-#[test]
-fn shielded_work_is_abandoned_at_the_end_of_the_grace_and_reported() {
-    let stage = Stage::new();
-    let id = stage.broker.publish("shielded");
-    let report = stop_at(&stage, SECOND, PLAN, async |delivery| {
-        let _ = delivery.shield(std::future::pending::<()>()).await;
-        Verdict::Ack
-    });
-
-    assert_eq!((report.totals.nacked, report.totals.abandoned), (0, 1));
-    let abandoned =
-        |event: &Event| matches!(event, Event::Abandoned(delivery) if delivery.id == id);
-    assert_eq!(
-        stage.first(abandoned),
-        Some(SECOND + PLAN.drain + PLAN.grace)
-    );
-    assert_eq!(stage.elapsed(), SECOND + PLAN.drain + PLAN.grace);
-}
-
-#[test]
-fn an_ack_waits_for_the_shielded_work_of_its_delivery() {
-    let stage = Stage::new();
-    let id = stage.broker.publish("shielded");
-    stage.broker.finish();
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            let clock = stage.clock.clone();
-            // Nobody waits for the result, and still nothing outlives the delivery.
-            drop(delivery.shield(async move { clock.sleep(7 * SECOND).await }));
-            Verdict::Ack
-        })
-        .build();
-
-    let report = stage.run(consumer);
-
-    assert_eq!(report.totals.acked, 1);
-    assert_eq!(stage.settlements(&id), [(7 * SECOND, SettleKind::Ack)]);
-}
-
-#[test]
-fn a_panic_in_shielded_work_turns_an_ack_into_a_retry() {
-    let stage = Stage::new();
-    let id = stage.broker.publish("shielded");
-    stage.broker.finish();
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            if delivery.attempt() == 1 {
-                drop(delivery.shield(async { panic!("planned") }));
-            }
-            Verdict::Ack
-        })
-        .build();
-
-    let report = stage.run(consumer);
-
-    assert_eq!((report.totals.retried, report.totals.acked), (1, 1));
-    assert_eq!(stage.deliveries(&id).len(), 2);
-    let is_reported = |event: &Event| matches!(event, Event::ShieldPanicked { message, .. } if message == "planned");
-    assert_eq!(stage.count(is_reported), 1);
 }
 
 #[test]
@@ -379,78 +275,6 @@ fn a_run_that_is_dropped_loses_nothing() {
         ids.iter()
             .all(|id| stage.broker.truth(id).fate == Fate::Acked)
     );
-}
-
-/// Stops at each event of a run in turn; whatever the moment, all is settled and handed back.
-#[test]
-fn a_stop_is_in_order_at_every_event() {
-    let unstopped = stop_at_event(usize::MAX);
-    assert!(unstopped > 60, "only {unstopped} events");
-    for index in 0..unstopped {
-        stop_at_event(index);
-    }
-}
-
-fn stop_at_event(index: usize) -> usize {
-    let stage = Stage::with(
-        index as u64,
-        SimSettings {
-            lease: 4 * SECOND,
-            receive_latency: Duration::ZERO..=SECOND,
-            call_latency: Duration::ZERO..=SECOND / 10,
-            ..SimSettings::default()
-        },
-    );
-    let ids = stage.publish(12);
-    stage.broker.finish();
-    let control = std::sync::Arc::new(std::sync::Mutex::new(None::<mayhem_core::Control>));
-    let (told, seen) = (std::sync::Arc::clone(&control), Cell::new(0));
-    let started_after_stop = RefCell::new(Vec::new());
-    let consumer = stage
-        .consumer_told(move |_| {
-            if seen.replace(seen.get() + 1) == index
-                && let Some(control) = told.lock().unwrap().take()
-            {
-                control.stop(PLAN);
-            }
-        })
-        .handler(async |delivery: &Delivery| {
-            // What got its permit in the instant of the stop may have its first poll after it.
-            let draining = |event: &Event| *event == Event::Phase(Phase::Draining);
-            if stage
-                .first(draining)
-                .is_some_and(|stopped_at| stage.elapsed() > stopped_at)
-            {
-                started_after_stop.borrow_mut().push(delivery.key());
-            }
-            stage.clock.sleep(6 * SECOND).await;
-            match delivery.attempt() {
-                1 if delivery.id().as_str().len() == 3 => Verdict::Retry { after: None },
-                _ => Verdict::Ack,
-            }
-        })
-        .concurrency(4)
-        .lease(4 * SECOND)
-        .build();
-    *control.lock().unwrap() = Some(consumer.control());
-
-    let report = stage.run(consumer);
-
-    let started = started_after_stop.take();
-    if !started.is_empty() {
-        stage.fail(&format!(
-            "stopped at event {index}, and still started: {started:?}"
-        ));
-    }
-    let lost = report.totals.expired + report.totals.abandoned;
-    if report.error.is_some() || lost > 0 {
-        stage.fail(&format!("stopped at event {index}: {report:?}"));
-    }
-    let is_held = |id: &&MessageId| matches!(stage.broker.truth(id).fate, Fate::Leased { .. });
-    if let Some(id) = ids.iter().find(is_held) {
-        stage.fail(&format!("stopped at event {index}, and {id} is still held"));
-    }
-    stage.events().len()
 }
 
 /// Runs a consumer of three handlers at a time and stops it at an instant.

@@ -1,7 +1,7 @@
 //! Whatever the broker does: nothing is lost, nothing is acked early, and the ledger adds up.
 //!
-//! Each seed draws its own faults, latencies, handlers and limits. A failing seed is printed; to run
-//! it alone, set `MAYHEM_SEED` to it, and to look for others, to a range: `MAYHEM_SEED=0..100000`.
+//! Each seed draws its own faults, latencies, handlers and limits. A failing seed is printed; to
+//! run it alone, set `MAYHEM_SEED` to it; to look for others, to a range: `MAYHEM_SEED=0..100000`.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

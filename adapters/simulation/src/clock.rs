@@ -35,8 +35,8 @@ impl SimClock {
 
     /// Lets `duration` pass inside a poll: what a blocking call in async code does.
     ///
-    /// Also how a test pauses the whole process: all timers that came due meanwhile fire afterwards,
-    /// together.
+    /// Also how a test pauses the whole process: all timers that came due meanwhile fire together
+    /// afterwards.
     ///
     /// # Examples
     ///

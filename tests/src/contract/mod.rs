@@ -1,7 +1,7 @@
 //! The duties of core's ports as tests that any adapter can be put through.
 //!
-//! A suite is a set of plain functions over a runtime under test; a test file names each of them once
-//! per runtime.
+//! A suite is a set of plain functions over a runtime under test; a test file names each of them
+//! once per runtime.
 
 mod consumer;
 mod executor;

@@ -3,7 +3,7 @@
 //! Every run is checked against the ledger and against what a consumer must never do, whatever its
 //! handler and its broker do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -82,7 +82,8 @@ impl Stage {
         consumer: Consumer<E>,
         script: impl Future<Output = ()>,
     ) -> Report {
-        let first_event = self.events.lock().unwrap().len();
+        let first_event = self.events().len();
+        let first_fact = self.broker.facts().len();
         let both = pin!(async { futures::join!(consumer.run(), script).0 });
         let horizon = self.clock.sleep(HORIZON);
         let report = match self.sim.run(select(both, horizon)) {
@@ -90,7 +91,7 @@ impl Stage {
             Ok(Either::Right(_)) => self.fail("it has no end"),
             Err(hang) => self.fail(&hang.to_string()),
         };
-        let mistakes = self.mistakes(&report, first_event);
+        let mistakes = self.mistakes(&report, first_event, first_fact);
         if !mistakes.is_empty() {
             self.fail(&mistakes.join("; "));
         }
@@ -150,8 +151,8 @@ impl Stage {
         called.collect()
     }
 
-    fn mistakes(&self, report: &Report, first_event: usize) -> Vec<String> {
-        let mut mistakes = lease_mistakes(&self.broker.facts());
+    fn mistakes(&self, report: &Report, first_event: usize, first_fact: usize) -> Vec<String> {
+        let mut mistakes = lease_mistakes(&self.broker.facts(), first_fact);
         if !report.is_balanced() {
             mistakes.push(format!("unbalanced: {:?}", report.totals));
         }
@@ -234,23 +235,31 @@ fn ledger_mistakes(report: &Report, events: &[(Instant, Event)]) -> Vec<String> 
     mistakes
 }
 
-/// One lease is settled one way only, and never extended after that was asked.
-fn lease_mistakes(facts: &[Fact]) -> Vec<String> {
-    let mut settled: BTreeMap<String, SettleKind> = BTreeMap::new();
+/// Within one run a lease is settled one way only, and never extended after that was asked.
+///
+/// A lease that was delivered twice may be another delivery by then.
+fn lease_mistakes(facts: &[Fact], first_fact: usize) -> Vec<String> {
+    let is_duplicated = |fact: &&Fact| fact.kind == FactKind::Duplicated;
+    let duplicated: HashSet<_> = facts
+        .iter()
+        .filter(is_duplicated)
+        .map(|fact| &fact.lease)
+        .collect();
+    let mut settled: HashMap<&Option<LeaseToken>, SettleKind> = HashMap::new();
     let mut mistakes = Vec::new();
-    for fact in facts {
-        let lease = fact.lease.as_ref().map_or("", LeaseToken::as_str);
-        match (fact.kind.clone(), settled.get(lease)) {
+    for fact in &facts[first_fact..] {
+        if duplicated.contains(&fact.lease) {
+            continue;
+        }
+        match (&fact.kind, settled.get(&fact.lease)) {
             (FactKind::SettleCalled(kind), None) => {
-                settled.insert(lease.to_owned(), kind);
+                settled.insert(&fact.lease, *kind);
             }
-            (FactKind::SettleCalled(kind), Some(before)) if !is_same_way(kind, *before) => {
-                mistakes.push(format!("{lease} is settled as {before:?} and as {kind:?}"));
+            (FactKind::SettleCalled(kind), Some(before)) if !is_same_way(*kind, *before) => {
+                mistakes.push(format!("{fact}, and before as {before:?}"));
             }
-            (FactKind::ExtendCalled, Some(kind)) => {
-                mistakes.push(format!(
-                    "{lease} is extended after it was settled as {kind:?}"
-                ));
+            (FactKind::ExtendCalled, Some(before)) => {
+                mistakes.push(format!("{fact}, though settled as {before:?}"));
             }
             _ => {}
         }

@@ -83,8 +83,8 @@ pub struct SmolSpawn {
 }
 
 impl SmolSpawn {
-    /// Spawns on smol's global executor, whose threads (`SMOL_THREADS`, 1 by default) start with the
-    /// first task.
+    /// Spawns on smol's global executor, whose threads (`SMOL_THREADS`, 1 by default) start with
+    /// the first task.
     pub fn global() -> Self {
         Self { executor: None }
     }

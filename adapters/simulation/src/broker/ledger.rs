@@ -1,7 +1,7 @@
 //! The ground truth: every message, its lease, and all that happened to it. A pure state machine.
 //!
-//! Callers pass the instant of each step and pass them in order; nothing here knows a clock, draws a
-//! number or waits.
+//! Callers pass the instant of each step and pass them in order; nothing here knows a clock, draws
+//! a number or waits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! An adversarial broker that knows the truth.
 //!
 //! `ledger` is the truth, `wire` what is under way before it, and this file the port: who waits for
-//! what, and which call fails. What is under way happens at its instant whether or not anybody waits
-//! for it: each look at the broker first catches up with the clock.
+//! what, and which call fails. What is under way happens at its instant whether or not anybody
+//! waits for it: each look at the broker first catches up with the clock.
 
 mod facts;
 mod ledger;
@@ -113,7 +113,8 @@ impl SimBroker {
             .visit(|wire, now| wire.ledger.publish(now, id, payload));
     }
 
-    /// Promises that nothing more is published: the source ends once every message is acked or dead.
+    /// Promises that nothing more is published: the source ends once every message is acked or
+    /// dead.
     pub fn finish(&self) {
         self.shared.visit(|wire, _| {
             wire.is_finished = true;

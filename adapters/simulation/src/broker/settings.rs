@@ -13,7 +13,8 @@ pub struct SimSettings {
     pub lease: Duration,
     /// How long a message is under way once it is leased; zero by default.
     pub receive_latency: RangeInclusive<Duration>,
-    /// How long a settlement or extension takes to its effect, and its reply again; zero by default.
+    /// How long a settlement or extension takes to its effect, and its reply again; zero by
+    /// default.
     pub call_latency: RangeInclusive<Duration>,
     /// Whether the seed picks among the messages that are ready, or the eldest is first (default).
     pub is_shuffled: bool,
@@ -32,10 +33,11 @@ pub struct Faults {
     pub refused: f64,
     /// Per settle and extend call: it never arrives; the caller learns of an error after `timeout`.
     pub request_lost: f64,
-    /// Per settle and extend call: it takes effect, but the caller learns of an error after `timeout`.
+    /// Per settle and extend call: it takes effect, but the caller learns of an error after
+    /// `timeout`.
     pub reply_lost: f64,
-    /// How long a caller waits for a reply that was lost; 5 s by default. Longer than the test makes
-    /// it a black hole.
+    /// How long a caller waits for a reply that was lost; 5 s by default. A timeout longer than the
+    /// test makes a black hole.
     pub timeout: Duration,
     /// Every call fails for good from this instant on.
     pub permanent_from: Option<Instant>,
