@@ -1,5 +1,5 @@
-//! A message that comes again, and a lease that is lost: one is not handled twice at a time, and the
-//! other is never settled.
+//! A message that comes again, and a lease that is lost: the one is not handled twice at a time,
+//! the other is never settled.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
