@@ -1,8 +1,8 @@
 //! The control socket: how `mandrill status` asks a running daemon what only it knows.
 //!
-//! One line of JSON in, one line of JSON out, over a unix socket of mode 0600. Only the daemon's own
-//! user and root are answered. What is durable (requests, verdicts, the queue) is read from the files
-//! instead, so that every command works with the daemon down.
+//! One line of JSON in, one line of JSON out, over a unix socket of mode 0600. Only the daemon's
+//! own user and root are answered. What is durable (requests, verdicts, the queue) is read from the
+//! files instead, so that every command works with the daemon down.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -61,8 +61,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// When the path is taken by something that is no socket, is too long for a socket (107 bytes), or
-    /// its folder cannot be written.
+    /// When the path is taken by something that is no socket, is too long for a socket (107 bytes),
+    /// or its folder cannot be written.
     pub fn listen(path: &Path) -> std::io::Result<Self> {
         use std::os::unix::fs::FileTypeExt as _;
         match std::fs::symlink_metadata(path) {
@@ -87,7 +87,8 @@ impl Control {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: an exchange under way is cut off, and the asker reads the durable files instead.
+    /// Cancel safe: an exchange under way is cut off, and the asker reads the durable files
+    /// instead.
     pub async fn serve(&self, answer: impl Fn() -> Value) {
         loop {
             match self.listener.accept().await {

@@ -1,9 +1,9 @@
 //! Named points at which a test has the process killed.
 //!
-//! Compiled to nothing unless the feature `fault-points` is on, which only the test package does. There,
-//! `MANDRILL_FAULT=name` makes the process send itself SIGKILL the first time it passes `name`, and
-//! `MANDRILL_FAULT=name:3` the third time. SIGKILL, because nothing may run after it: no drop, no
-//! flush, no handler.
+//! Compiled to nothing unless the feature `fault-points` is on, which only the test package does.
+//! There, `MANDRILL_FAULT=name` makes the process send itself SIGKILL the first time it passes
+//! `name`, and `MANDRILL_FAULT=name:3` the third time. SIGKILL, because nothing may run after it:
+//! no drop, no flush, no handler.
 
 /// Dies here when the environment says so.
 #[cfg(feature = "fault-points")]

@@ -1,8 +1,8 @@
 //! The `mandrill` service as a library; `main.rs` only calls it.
 //!
-//! A request travels: `commands::restart` publishes it into the durable queue; `service` consumes it
-//! through mayhem-core, asks `policy` and the `journal` whether it may pass, lets the `fleet` carry it
-//! out and verify it, and tells the operator what became of it.
+//! A request travels: `commands::restart` publishes it into the durable queue; `service` consumes
+//! it through mayhem-core, asks `policy` and the `journal` whether it may pass, lets the `fleet`
+//! carry it out and verify it, and tells the operator what became of it.
 //!
 //! Modules, in reading order; each uses only those above it.
 

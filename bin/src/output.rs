@@ -255,8 +255,8 @@ impl Shared {
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
-        // Held across the write: a line that the pipe takes in two parts must not be torn by another
-        // thread's.
+        // Held across the write: a line that the pipe takes in two parts must not be torn by
+        // another thread's.
         let _turn = self.turn.lock();
         if let Err(errno) = self.write_all(lines.as_bytes()) {
             if errno != Errno::PIPE {

@@ -1,12 +1,12 @@
 //! May this request pass now? A pure function of the policy, the known facts and the time.
 //!
 //! The rules are asked in a fixed order and the first that objects decides. Two of them end a
-//! request (a lost target, a cooldown), the others make it wait. Nothing is read or written here: the
-//! [`journal`](crate::journal) collects the facts and keeps the decision in one transaction.
+//! request (a lost target, a cooldown), the others make it wait. Nothing is read or written here:
+//! the [`journal`](crate::journal) collects the facts and keeps the decision in one transaction.
 //!
 //! Cooldown and spacing are counted in wall time, because they must survive a reboot. The rule for
-//! a clock that was set back: a moment in the future is taken for now, so that what remains is never
-//! more than one full period; whoever stores the moment stores it anew.
+//! a clock that was set back: a moment in the future is taken for now, so that what remains is
+//! never more than one full period; whoever stores the moment stores it anew.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! One request: restart this target, for this reason.
 //!
 //! A payload is one flat JSON object of a few short strings. It arrives from whoever may write to
-//! the queue, so [`Request::parse`] believes nothing: size, shape, version, target grammar and every
-//! character of the free texts are checked before a [`Request`] exists. Whether the target is known
-//! is not asked here; the inventory decides that.
+//! the queue, so [`Request::parse`] believes nothing: size, shape, version, target grammar and
+//! every character of the free texts are checked before a [`Request`] exists. Whether the target is
+//! known is not asked here; the inventory decides that.
 
 use std::error::Error;
 use std::fmt;

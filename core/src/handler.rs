@@ -15,8 +15,8 @@ use crate::{Delivery, Verdict};
 /// Handles one message at a time; many calls run side by side, up to the consumer's concurrency.
 ///
 /// Every `async |delivery: &Delivery| -> Verdict` closure or function is one. It may be `!Send`;
-/// then so is the consumer's `run()`. The delivery is settled by the verdict after the future has ended:
-/// a panic, a cancel and an early return all lead to a nack, never to an ack.
+/// then so is the consumer's `run()`. The delivery is settled by the verdict after the future has
+/// ended: a panic, a cancel and an early return all lead to a nack, never to an ack.
 pub trait Handler {
     /// Handles `delivery`.
     ///

@@ -90,8 +90,8 @@ fn free_ports(count: u16) -> Result<u16, Failure> {
     )))
 }
 
-/// The hosts of `--chaos`: one that is deaf to SIGTERM, one that comes back ill for ever, and one that
-/// ends as soon as it is restarted.
+/// The hosts of `--chaos`: one that is deaf to SIGTERM, one that comes back ill for ever, and one
+/// that ends as soon as it is restarted.
 const BAD_HOSTS: &[(&str, &[&str])] = &[
     ("deaf", &["--ignore-term"]),
     (

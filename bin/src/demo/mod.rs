@@ -1,7 +1,7 @@
 //! `mandrill demo`: the whole service on this machine, with real parts, in half a minute.
 //!
-//! The fleet is real child processes, the publisher is another process, the queue and the journal are
-//! the durable ones. Only the policy is in a hurry.
+//! The fleet is real child processes, the publisher is another process, the queue and the journal
+//! are the durable ones. Only the policy is in a hurry.
 
 mod fleet;
 mod progress;

@@ -1,7 +1,7 @@
 //! The demo's publisher: a process of its own, as every requester of the real service is.
 //!
-//! It publishes at an even pace, prints a line for every request that is durable, and ends after its
-//! time or as soon as its standard input closes, so that it never outlives the demo.
+//! It publishes at an even pace, prints a line for every request that is durable, and ends after
+//! its time or as soon as its standard input closes, so that it never outlives the demo.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};

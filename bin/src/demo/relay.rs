@@ -48,8 +48,8 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Starts it in a process group of its own, so that a Ctrl-C in the terminal reaches only the demo,
-    /// which then asks it to end.
+    /// Starts it in a process group of its own, so that a Ctrl-C in the terminal reaches only the
+    /// demo, which then asks it to end.
     pub(super) fn start(mut command: Command, announcer: Announcer) -> Result<Self, Failure> {
         use std::os::unix::process::CommandExt as _;
         let failed = |error| Failure::failed(format!("cannot start the publisher: {error}"));

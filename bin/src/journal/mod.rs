@@ -2,10 +2,10 @@
 //!
 //! One SQLite file, mandrill's own, apart from the queue. A request travels through it like this:
 //! [`Journal::admit`] writes its row and the decision in one transaction, and when it may start
-//! also the *intent* with the identity of the target before anything is done to it; the intent is on
-//! disk when the call returns. [`Journal::finish`] writes the final outcome; the first one stays,
-//! whoever comes later. After a crash the intents without an outcome are found again, and `admit`
-//! hands them back as [`Admission::Resume`].
+//! also the *intent* with the identity of the target before anything is done to it; the intent is
+//! on disk when the call returns. [`Journal::finish`] writes the final outcome; the first one
+//! stays, whoever comes later. After a crash the intents without an outcome are found again, and
+//! `admit` hands them back as [`Admission::Resume`].
 //!
 //! All methods block on the disk and on other processes' locks: call them from a pool thread. They
 //! take the time as an argument and read no clock. After the first error of the disk a journal

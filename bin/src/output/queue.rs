@@ -1,8 +1,8 @@
 //! Lines that wait for their reader on a thread of their own.
 //!
-//! A reader that pauses (a pager, a stopped pipe) must not stop the service: its leases would run out.
-//! So the service's lines go into a bounded queue; when the reader is that far behind, further lines
-//! are dropped and counted. What they told is in the journal.
+//! A reader that pauses (a pager, a stopped pipe) must not stop the service: its leases would run
+//! out. So the service's lines go into a bounded queue; when the reader is that far behind, further
+//! lines are dropped and counted. What they told is in the journal.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! One request at a time per target.
 //!
-//! The journal allows one open intent per target, durably. This is the same rule inside the process:
-//! it covers the moment between reading a target's identity and writing the intent, so that the
-//! identity in the intent is the one the restart is fenced on.
+//! The journal allows one open intent per target, durably. This is the same rule inside the
+//! process: it covers the moment between reading a target's identity and writing the intent, so
+//! that the identity in the intent is the one the restart is fenced on.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Gives every dead letter its final outcome.
 //!
 //! A handler that refuses a message writes the outcome itself. But the engine dead-letters too (a
-//! handler that panicked at every attempt), and so does the queue (a message that outlived its lease
-//! again and again): then nobody is left to write it. So what the queue calls dead and the journal
-//! calls open, or does not know, ends as failed, at every start and every minute.
+//! handler that panicked at every attempt), and so does the queue (a message that outlived its
+//! lease again and again): then nobody is left to write it. So what the queue calls dead and the
+//! journal calls open, or does not know, ends as failed, at every start and every minute.
 
 use jiff::Timestamp;
 use mayhem_bridge::BlockingPool;

@@ -1,8 +1,8 @@
 //! The failure that ends the service: the store cannot be used any more.
 //!
 //! One message's failure touches only that message. A store that cannot write touches them all: no
-//! intent would be durable and no ack would be true. The first such failure is kept, and it stops the
-//! consumer in order; nothing is lost, since what could not be settled is delivered again.
+//! intent would be durable and no ack would be true. The first such failure is kept, and it stops
+//! the consumer in order; nothing is lost, since what could not be settled is delivered again.
 
 use std::sync::Arc;
 

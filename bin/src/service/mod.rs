@@ -1,7 +1,7 @@
 //! The service: the durable queue, the engine and the fleet, put together and taken apart in order.
 //!
 //! ```text
-//! queue ─→ vendor SDK threads ─→ bridge ─→ consumer (smol drives it) ─→ handler ─→ {restart, record}
+//! queue ─→ SDK threads ─→ bridge ─→ consumer (smol drives it) ─→ handler ─→ {restart, record}
 //!            signals, a dead store, the demo's end ─→ stop(plan) ─┘            └─→ journal, fleet
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! The broker as the service sees it: every message that comes in is known by its target at once.
 //!
-//! The engine tells events by message id. An operator wants the target, so this port between engine and
-//! broker reads it off each message on its way in; everything else is passed through.
+//! The engine tells events by message id. An operator wants the target, so this port between engine
+//! and broker reads it off each message on its way in; everything else is passed through.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;

@@ -1,8 +1,8 @@
 //! Puts the service together, drives it, and takes it apart in order.
 //!
 //! Up: lock, journal, queue, pool, fleet, consumer. Down: stop pulling, hand back what has not
-//! started, drain, flush settlements (all of that is the engine's stop), stop the children, close the
-//! queue and the journal, print the totals, give the lock back.
+//! started, drain, flush settlements (all of that is the engine's stop), stop the children, close
+//! the queue and the journal, print the totals, give the lock back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,8 +40,8 @@ pub(crate) struct Setup {
 
 /// What runs beside the service and ends it: the demo's publisher.
 ///
-/// It is begun once the fleet is up, with a receiver that closes when the service begins to stop, and
-/// returns the ids that were published.
+/// It is begun once the fleet is up, with a receiver that closes when the service begins to stop,
+/// and returns the ids that were published.
 pub(crate) type Companion =
     Box<dyn FnOnce(Receiver<()>) -> LocalBoxFuture<'static, Result<Vec<String>, Failure>>>;
 
@@ -239,8 +239,8 @@ impl Parts {
         Ok(())
     }
 
-    /// Closes the queue and the journal, unless a call still runs: it would have to be waited for, and
-    /// what is committed is safe without.
+    /// Closes the queue and the journal, unless a call still runs: it would have to be waited for,
+    /// and what is committed is safe without.
     fn close_files(&self) -> Result<(), Failure> {
         let pool = self.pool.shutdown(POOL_CLOSE_MAX);
         if !pool.is_clean() {

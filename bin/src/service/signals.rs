@@ -1,8 +1,9 @@
 //! SIGINT, SIGTERM and SIGHUP, caught from the first moment to the last.
 //!
-//! The first signal asks for a drain, the second for a hand-over now, and the third ends the process
-//! on the spot. ctrlc does the catching on a thread of its own; a flag set beside it remembers which
-//! signal it was, for the exit code that a parent expects: 130 after SIGINT, 143 after the others.
+//! The first signal asks for a drain, the second for a hand-over now, and the third ends the
+//! process on the spot. ctrlc does the catching on a thread of its own; a flag set beside it
+//! remembers which signal it was, for the exit code that a parent expects: 130 after SIGINT, 143
+//! after the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,7 +95,8 @@ impl Handler {
         let _ = self.sender.try_send(nth);
     }
 
-    /// Which signal it was. The flag is set a moment after this thread is woken, by the same handler.
+    /// Which signal it was. The flag is set a moment after this thread is woken, by the same
+    /// handler.
     fn take_last(&self) -> i32 {
         for _ in 0..LOOKS_MAX {
             // Relaxed: one word that orders nothing else.

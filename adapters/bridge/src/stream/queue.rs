@@ -244,8 +244,8 @@ impl<T> Queue<T> {
     /// it releases. Returns how far the hand must shrink before it is worth calling again.
     ///
     /// A quarter and not one: told of every place, a producer would wake, fill it and go back to
-    /// sleep, and each value would cost two switches of threads (measured with four producers on two
-    /// processors: 583 ns per value instead of 108).
+    /// sleep, and each value would cost two switches of threads (measured with four producers on
+    /// two processors: 583 ns per value instead of 108).
     pub(super) fn tell_of_room(&self, state: MutexGuard<'_, State<T>>) -> usize {
         if state.blocked == 0 {
             return usize::MAX;
