@@ -1,0 +1,1 @@
+//! Guide: a file watcher's callbacks as a stream, through the bridge.

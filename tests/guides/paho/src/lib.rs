@@ -1,0 +1,1 @@
+//! Guide: the callbacks of Paho's C MQTT client as a stream, through the bridge.

@@ -1,0 +1,1 @@
+//! Guide: the vendor SDK's callbacks as a stream, through the bridge.
