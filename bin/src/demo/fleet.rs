@@ -12,7 +12,7 @@ use crate::target::Target;
 pub(super) fn groups(hosts: u16, chaos: bool, folder: &Path) -> Result<Vec<Group>, Failure> {
     let bad_hosts: &[(&str, &[&str])] = if chaos { BAD_HOSTS } else { &[] };
     let count = hosts + u16::try_from(bad_hosts.len()).unwrap_or_default();
-    let first_port = free_ports(count)?;
+    let first_port = ports(count, folder)?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let mut argv = vec![program.to_string_lossy().into_owned()];
@@ -71,6 +71,28 @@ fn group(
         }),
         boot_id: None,
     })
+}
+
+/// The ports of the demo before in this folder while its hosts still live, else free ones.
+fn ports(count: u16, folder: &Path) -> Result<u16, Failure> {
+    let file = folder.join("ports");
+    let saved = std::fs::read_to_string(&file).unwrap_or_default();
+    let mut words = saved.split_whitespace().map(str::parse::<u16>);
+    if let (Some(Ok(first)), Some(Ok(saved_count))) = (words.next(), words.next())
+        && saved_count == count
+        && is_any_taken(first, count)
+    {
+        return Ok(first);
+    }
+    let first = free_ports(count)?;
+    std::fs::write(&file, format!("{first} {count}\n"))
+        .map_err(|error| Failure::store(format!("{}: {error}", file.display())))?;
+    Ok(first)
+}
+
+fn is_any_taken(first: u16, count: u16) -> bool {
+    (first..first.saturating_add(count))
+        .any(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err())
 }
 
 /// Finds `count` neighbouring ports that nobody listens on now.
