@@ -31,6 +31,8 @@ pub enum Admission {
         /// When the same request could pass; `None` when no time alone will let it.
         until: Option<Timestamp>,
     },
+    /// It could start, were it known which incarnation the target is; it stays open.
+    Unidentified,
     /// It stays open; ask again later.
     Wait {
         /// How much later.
@@ -78,6 +80,46 @@ impl Journal {
         attempt: u32,
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
+        self.decide(request, group, attempt, now, |transaction| {
+            open_intent(transaction, request, before, now).map(Admission::Go)
+        })
+    }
+
+    /// Decides as [`Journal::admit`] about a target whose identity cannot be read: because of
+    /// `why`, the answer is [`Admission::Unidentified`] where it would be [`Admission::Go`].
+    ///
+    /// What the policy says holds for a host that does not answer too, and so does an intent of
+    /// before a crash: the host may be on its way back.
+    ///
+    /// # Blocking
+    ///
+    /// Until the decision is on disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::admit`].
+    pub fn admit_unidentified(
+        &self,
+        request: &Request,
+        group: &Group,
+        why: &str,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Result<Admission, StoreError> {
+        self.decide(request, group, attempt, now, |transaction| {
+            note(transaction, request, why)?;
+            Ok(Admission::Unidentified)
+        })
+    }
+
+    fn decide(
+        &self,
+        request: &Request,
+        group: &Group,
+        attempt: u32,
+        now: Timestamp,
+        go: impl Fn(&Transaction<'_>) -> rusqlite::Result<Admission>,
+    ) -> Result<Admission, StoreError> {
         self.store.write(&ADMIT, |transaction| {
             if let Some(known) = recall(transaction, request, attempt)? {
                 return Ok(known);
@@ -88,7 +130,7 @@ impl Journal {
                 .execute([micros(now)])?;
             let facts = collect_facts(transaction, &request.target, group, now)?;
             match policy::admit(&group.policy, &facts, now) {
-                Decision::Go => open_intent(transaction, request, before, now).map(Admission::Go),
+                Decision::Go => go(transaction),
                 Decision::Blocked { reason, until } => {
                     transaction
                         .prepare_cached(
@@ -105,11 +147,7 @@ impl Journal {
                     Ok(Admission::Blocked { reason, until })
                 }
                 Decision::Wait { after, reason } => {
-                    transaction
-                        .prepare_cached(
-                            "UPDATE requests SET detail = ?2 WHERE id = ?1 AND outcome = 'open'",
-                        )?
-                        .execute(params![request.id, reason])?;
+                    note(transaction, request, &reason)?;
                     Ok(Admission::Wait { after, reason })
                 }
             }
@@ -215,6 +253,14 @@ fn group_last_restart(
         }
     }
     Ok(None)
+}
+
+/// Says in the row what an open request waits for.
+fn note(transaction: &Transaction<'_>, request: &Request, detail: &str) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE requests SET detail = ?2 WHERE id = ?1 AND outcome = 'open'")?
+        .execute(params![request.id, detail])?;
+    Ok(())
 }
 
 fn open_intent(

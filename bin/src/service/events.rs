@@ -1,8 +1,9 @@
 //! What the operator is told while it happens: a line per event, and the totals at the end.
 //!
-//! With `--json` every event is one object, in the form that `docs` and scripts rely on; otherwise the
-//! ones that a person wants are printed as readable lines. The engine tells its events by message id;
-//! the target is remembered from the moment the message came in until its delivery ends.
+//! With `--json` every event is one object, in the form that `docs` and scripts rely on; otherwise
+//! the ones that a person wants are printed as readable lines. The engine tells its events by
+//! message id; the target is remembered from the moment the message came in until its delivery
+//! ends.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -155,6 +156,11 @@ impl Announcer {
         let more = json!({ "branch": "restart", "error": error });
         let text = format!("{error}; once it is back: mandrill resume {target}");
         self.0.tell("lost", &subject(delivery, target), &text, more);
+    }
+
+    /// Logs why a message will be tried again, and keeps it for the event that tells so.
+    pub(super) fn trouble(&self, delivery: &Delivery, branch: &'static str, error: String) {
+        self.0.trouble(&delivery.key(), Some(branch), error);
     }
 
     /// Tells a step of the shutdown.

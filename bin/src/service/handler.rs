@@ -1,7 +1,7 @@
 //! What happens to one message: read, admit, restart and record, verdict.
 //!
-//! Everything before the intent can be repeated, so trouble there is a retry or a postponement. From
-//! the intent on the effect is bound to it: a redelivery finds it and goes on from there.
+//! Everything before the intent can be repeated, so trouble there is a retry or a postponement.
+//! From the intent on the effect is bound to it: a redelivery finds it and goes on from there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,10 +114,7 @@ impl RequestHandler {
             return self.dry_run(delivery, &request, group).await;
         }
         self.find_if_lost(&request).await?;
-        let before = match self.fleet.identity(&request.target).await {
-            Ok(before) => before,
-            Err(error) => return self.unidentified(delivery, &request, &error).await,
-        };
+        let before = self.fleet.identity(&request.target).await;
         self.admit(delivery, request, group, before).await
     }
 
@@ -126,20 +123,23 @@ impl RequestHandler {
         delivery: &Delivery,
         request: Request,
         group: &Group,
-        before: Option<Identity>,
+        before: Result<Option<Identity>, FleetError>,
     ) -> Result<Verdict, Trouble> {
         let (asked, of_group) = (request.clone(), group.clone());
         let attempt = delivery.attempt();
+        let (before, unknown) = match before {
+            Ok(before) => (before, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let why = unknown.clone();
         let admission = self
             .stored
             .call("admit", move |journal| {
-                journal.admit(
-                    &asked,
-                    &of_group,
-                    before.as_ref(),
-                    attempt,
-                    Timestamp::now(),
-                )
+                let now = Timestamp::now();
+                match why {
+                    None => journal.admit(&asked, &of_group, before.as_ref(), attempt, now),
+                    Some(why) => journal.admit_unidentified(&asked, &of_group, &why, attempt, now),
+                }
             })
             .await?;
         let restart = |intent, is_resumed| Restart {
@@ -151,6 +151,11 @@ impl RequestHandler {
         };
         match admission {
             Admission::Go(intent) => Ok(self.fan_out(delivery, restart(intent, false)).await),
+            Admission::Unidentified => self.unidentified(delivery, &request, unknown).await,
+            // Its command has not been run, and cannot be while nothing could be proven.
+            Admission::Resume(intent) if unknown.is_some() && intent.started_at.is_none() => {
+                self.unidentified(delivery, &request, unknown).await
+            }
             Admission::Resume(intent) => Ok(self.fan_out(delivery, restart(intent, true)).await),
             Admission::Finished(row) => {
                 log::info!(id = row.id; "a duplicate: {} already", row.outcome.as_str());
@@ -230,13 +235,14 @@ impl RequestHandler {
         &self,
         delivery: &Delivery,
         request: &Request,
-        error: &FleetError,
+        why: Option<String>,
     ) -> Result<Verdict, Trouble> {
-        log::warn!(id = request.id.as_str(); "{}: {error}", request.target);
+        let why = why.unwrap_or_default();
         if delivery.attempt() < self.config.source.max_deliveries {
+            self.announcer.trouble(delivery, "restart", why);
             return Ok(Verdict::Retry { after: None });
         }
-        let detail = format!("nothing was done: {error}");
+        let detail = format!("nothing was done: {why}");
         self.end(delivery, Some(request), Outcome::Failed, detail.clone())
             .await?;
         self.announcer.failed(delivery, &request.target, &detail);

@@ -273,3 +273,60 @@ fn an_id_that_is_used_for_another_target_changes_nothing() {
     assert_eq!(row(&journal, "a"), before);
     assert_eq!(rows(&journal), [("a".to_owned(), Outcome::Open)]);
 }
+
+#[test]
+fn a_target_that_does_not_answer_is_not_started_and_its_request_stays_open_with_the_reason() {
+    let place = Place::new();
+    let journal = place.open();
+
+    let admission = unidentified(&journal, "a", "web-1", 0);
+
+    assert_eq!(admission, Admission::Unidentified);
+    let waiting = row(&journal, "a");
+    assert_eq!(waiting.outcome, Outcome::Open);
+    assert_eq!(waiting.detail.as_deref(), Some("no route to host"));
+    assert_eq!(journal.open_intents().unwrap(), []);
+}
+
+#[test]
+fn a_lost_target_that_does_not_answer_has_its_requests_blocked() {
+    let place = Place::new();
+    let journal = place.open();
+    go(admit(&journal, "a", "web-1", 0));
+    journal
+        .finish("a", &Verdict::lost("no route to host"), at(10))
+        .unwrap();
+
+    let admission = unidentified(&journal, "b", "web-1", 20);
+
+    assert!(matches!(admission, Admission::Blocked { until: None, .. }));
+    assert_eq!(row(&journal, "b").outcome, Outcome::Blocked);
+}
+
+#[test]
+fn an_intent_of_before_a_crash_is_resumed_while_its_target_does_not_answer() {
+    let place = Place::new();
+    let journal = place.open();
+    let intent = go(admit(&journal, "a", "web-1", 0));
+
+    let admission = unidentified(&journal, "a", "web-1", 20);
+
+    assert_eq!(admission, Admission::Resume(intent));
+}
+
+fn unidentified(
+    journal: &super::super::Journal,
+    id: &str,
+    target: &str,
+    seconds: i64,
+) -> Admission {
+    journal
+        .admit_unidentified(
+            &request(id, target),
+            &web(),
+            "no route to host",
+            1,
+            at(seconds),
+        )
+        .unwrap()
+}

@@ -108,6 +108,7 @@ fn take(journal: &Journal, step: Step, now: Timestamp) -> Answer {
                     until.map(|until| until.as_millisecond() - at(0).as_millisecond()),
                 ),
                 Admission::Wait { after, .. } => Answer::Wait(after),
+                Admission::Unidentified => unreachable!("every target here is identified"),
             }
         }
         Step::Finish(number, outcome) => {
