@@ -164,6 +164,22 @@ impl Fleet {
         }
     }
 
+    /// Kills what a command that an earlier daemon started for `request` has left running. Does
+    /// nothing for a child.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it runs to its end on its thread.
+    pub async fn end_leftover(&self, target: &Target, request: &str) {
+        if let Ok(Host {
+            kind: Kind::Remote(remote),
+            ..
+        }) = self.host(target)
+        {
+            remote.end_leftover(&self.inner.pool, request).await;
+        }
+    }
+
     /// Waits until a target is another incarnation than `before` and has been healthy for `settle`
     /// without a break; without a probe, alive for `settle`.
     ///

@@ -71,6 +71,11 @@ pub(super) fn stat(pid: u32) -> io::Result<Option<Stat>> {
 /// lose its nonce; its own children inherit it, which is why callers look at the group as well.
 /// Processes of other users do not show theirs and are passed over.
 pub(super) fn find_by_nonce(nonces: &[&str]) -> io::Result<Vec<(Stat, usize)>> {
+    find_by_variable(NONCE, nonces)
+}
+
+/// The same by any variable and its values.
+pub(super) fn find_by_variable(variable: &str, values: &[&str]) -> io::Result<Vec<(Stat, usize)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?
@@ -86,9 +91,9 @@ pub(super) fn find_by_nonce(nonces: &[&str]) -> io::Result<Vec<(Stat, usize)>> {
         };
         let carried = environment
             .split(|&byte| byte == 0)
-            .find_map(|variable| variable.strip_prefix(NONCE.as_bytes())?.strip_prefix(b"="));
+            .find_map(|pair| pair.strip_prefix(variable.as_bytes())?.strip_prefix(b"="));
         let Some(index) =
-            carried.and_then(|carried| nonces.iter().position(|nonce| nonce.as_bytes() == carried))
+            carried.and_then(|carried| values.iter().position(|value| value.as_bytes() == carried))
         else {
             continue;
         };
@@ -104,6 +109,16 @@ pub(super) fn machine_boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim()
         .to_owned())
+}
+
+/// The process that was spawned, among those that carry the same value: it leads its group, and is
+/// older than what it started itself.
+pub(super) fn leader(found: Vec<(Stat, usize)>) -> Option<Stat> {
+    found
+        .into_iter()
+        .map(|(stat, _)| stat)
+        .filter(|stat| stat.group == stat.pid)
+        .min_by_key(|stat| (stat.started, stat.pid))
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -3,6 +3,7 @@
 //! Its incarnation is what the group's `boot_id` command prints. That the command fails says
 //! nothing: the identity is unknown then, and unknown is never taken for changed.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use smol::lock::Mutex as TurnMutex;
 
 use super::command::{self, CommandError, Finished};
 use super::launch::Launch;
-use super::{HostState, Identity, Liveness, RestartError};
+use super::{HostState, Identity, Liveness, RestartError, procfs, running, work};
 use crate::fault;
 use crate::output::escape;
 use crate::target::Target;
@@ -110,7 +111,7 @@ impl Remote {
         }
         fault::point("command.fence-held");
         let launch = match request {
-            Some(request) => self.restart.clone().with("MANDRILL_REQUEST", request),
+            Some(request) => self.restart.clone().with(REQUEST, request),
             None => self.restart.clone(),
         };
         let deadline = deadline.min(Instant::now() + self.restart_timeout);
@@ -125,6 +126,32 @@ impl Remote {
             Err(CommandError::Closed) => Err(RestartError::Closed),
             Err(error) => Err(RestartError::Failed(format!("the command {error}"))),
         }
+    }
+
+    /// Kills the command that an earlier daemon started for `request`, with its process group, if
+    /// it still runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it runs to its end on its thread.
+    pub(super) async fn end_leftover(&self, pool: &BlockingPool, request: &str) {
+        let (target, request) = (self.target.clone(), request.to_owned());
+        let done = work(pool, "end a command", move || {
+            let id = request.as_str();
+            match kill_leftover(id) {
+                Ok(None) => {}
+                Ok(Some(pid)) => log::warn!(
+                    id, host = target.as_str();
+                    "the command of before the crash still ran as pid {pid}: killed with its group"
+                ),
+                Err(error) => log::warn!(
+                    id, host = target.as_str();
+                    "the command of before the crash may still run: {error}"
+                ),
+            }
+        });
+        // Ignored: it is logged, and without a pool there is nothing left to kill with.
+        let _ = done.await;
     }
 
     /// What an operator sees.
@@ -168,6 +195,23 @@ impl Drop for Restarting<'_> {
     }
 }
 
+/// Kills the group of the oldest process that carries this request; gives its leader.
+///
+/// Found by the variable, as after a crash nothing else is known. What left the group did so to
+/// outlive the command, and is left alone as after any other timeout.
+fn kill_leftover(request: &str) -> io::Result<Option<u32>> {
+    let found = procfs::find_by_variable(REQUEST, &[request])?;
+    let Some(leader) = procfs::leader(found.clone()) else {
+        return Ok(None);
+    };
+    for (stat, _) in found {
+        if stat.group == leader.pid {
+            running::kill(stat.pid, stat.started)?;
+        }
+    }
+    Ok(Some(leader.pid))
+}
+
 /// Takes the one line that the command printed.
 fn read_boot_id(finished: Finished) -> Result<String, String> {
     if !finished.is_success() {
@@ -184,6 +228,8 @@ fn read_boot_id(finished: Finished) -> Result<String, String> {
     Ok(escape(line).into_owned())
 }
 
+/// The variable that tells a command which request it serves.
+const REQUEST: &str = "MANDRILL_REQUEST";
 /// How long a boot identity may take to be read: a slow ssh login.
 const BOOT_ID_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The kernel's is 36 bytes long; others may name an image or a machine as well.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::child::Turn;
-use super::procfs::{self, NONCE, Stat};
+use super::procfs::{self, NONCE};
 use super::record::{Process, Record};
 use super::running::{self, Running};
 use super::steps::{OPEN, Steps};
@@ -163,7 +163,7 @@ impl Turn {
         // A daemon that was killed in the middle of spawn can leave a process that is not yet the
         // program it will be, and shows no environment for some microseconds.
         for _ in 0..SCANS {
-            if let Some(stat) = leader(procfs::find_by_nonce(&[next])?)
+            if let Some(stat) = procfs::leader(procfs::find_by_nonce(&[next])?)
                 && let Some(running) = Running::adopt(stat.pid, stat.started)?
             {
                 return Ok(Some((running, Some(next.to_owned()))));
@@ -201,16 +201,6 @@ impl Turn {
         }
         Ok(())
     }
-}
-
-/// The process that was spawned, among those that carry its nonce: it leads its group, and is older
-/// than what it started itself.
-fn leader(found: Vec<(Stat, usize)>) -> Option<Stat> {
-    found
-        .into_iter()
-        .map(|(stat, _)| stat)
-        .filter(|stat| stat.group == stat.pid)
-        .min_by_key(|stat| (stat.started, stat.pid))
 }
 
 fn warn_unwritten(target: &crate::target::Target, error: &FleetError) {

@@ -1,9 +1,9 @@
 //! The branch that restarts a target and proves it, and goes on after a crash in the middle of it.
 //!
-//! The intent is durable before this starts. When it is resumed, the identity tells how far the last
-//! run came: changed means that the restart was carried out, so it is only verified; unchanged means
-//! that it was not, so it is carried out now, fenced on that identity. A command cannot be fenced like
-//! that: once it has its durable `started` mark it is waited for, and never run again.
+//! The intent is durable before this starts. When it is resumed, the identity tells how far the
+//! last run came: changed means that the restart was carried out, so it is only verified; unchanged
+//! means that it was not, so it is carried out now, fenced on that identity. A command cannot be
+//! fenced like that: once it has its durable `started` mark it is waited for, and never run again.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,8 @@ pub const FAULT_POINTS: &[&str] = &[
     "restart.finished",
 ];
 
-/// How long from one look at the identity to the next while waiting for a command of before a crash.
+/// How long from one look at the identity to the next while waiting for a command of before a
+/// crash.
 const IDENTITY_EVERY: Duration = Duration::from_millis(500);
 
 /// One restart under way.
@@ -57,7 +58,7 @@ impl Restart<'_> {
         let deadline = began + self.group.policy.timeout;
         let is_command = matches!(self.group.restarter, RestarterSpec::Command { .. });
         if is_command && !self.mark_started().await? {
-            return self.wait_for_command().await;
+            return self.wait_for_command(began).await;
         }
         let target = &self.intent.target;
         let (before, request) = (self.intent.before.as_ref(), Some(self.intent.id.as_str()));
@@ -103,17 +104,27 @@ impl Restart<'_> {
         Ok(is_first)
     }
 
-    /// Waits for what a command of before a crash may have done.
-    async fn wait_for_command(&self) -> Result<Carried, BranchError> {
+    /// Waits for what a command of before a crash may have done. What still runs of it at the
+    /// timeout is killed, so that `failed` stays true.
+    async fn wait_for_command(&self, began: Instant) -> Result<Carried, BranchError> {
+        let fleet = &self.handler.fleet;
+        let (target, id) = (&self.intent.target, self.intent.id.as_str());
         let started_at = self.intent.started_at.unwrap_or(self.intent.opened_at);
         let timeout = self.group.policy.timeout;
+        log::info!(id; "{target}: its command was running when the service died: waiting for it");
         loop {
-            let present = self.handler.fleet.identity(&self.intent.target).await;
+            let left = crate::policy::remaining(timeout, started_at, Timestamp::now());
+            // Wall time that is set back must not have this wait for longer than the timeout.
+            let is_over = left.is_none() || began.elapsed() >= timeout;
+            if is_over {
+                fleet.end_leftover(target, id).await;
+            }
+            let present = fleet.identity(target).await;
             if matches!(&present, Ok(Some(present)) if Some(present) != self.intent.before.as_ref())
             {
                 return Ok(Carried::Out);
             }
-            if crate::policy::remaining(timeout, started_at, Timestamp::now()).is_none() {
+            if is_over {
                 let detail = "the service died while the command ran, and the boot identity did \
                               not change within the timeout; the command is not run again";
                 return Ok(Carried::Not(Verdict::failed(detail)));

@@ -172,3 +172,36 @@ fn what_is_no_short_line_is_no_boot_identity() {
         }
     });
 }
+
+#[test]
+fn what_a_command_of_before_a_crash_left_running_is_killed_with_its_group() {
+    let rig = rig("true");
+    let own = format!("leftover-{}", std::process::id());
+    let command = |request: &str| {
+        use std::os::unix::process::CommandExt as _;
+        std::process::Command::new("/bin/sh")
+            .args(["-c", "/bin/sleep 1000 & wait"])
+            .env("MANDRILL_REQUEST", request)
+            .process_group(0)
+            .spawn()
+            .unwrap()
+    };
+    let other = format!("{own}-other");
+    let (mut leftover, mut stranger) = (command(&own), command(&other));
+    block_on(async {
+        let fleet = rig.open().await;
+        let count = |request: &str| {
+            let carriers = procfs::find_by_variable("MANDRILL_REQUEST", &[request]);
+            carriers.unwrap().len()
+        };
+        until("both commands run", || count(&own) + count(&other) == 4).await;
+
+        fleet.end_leftover(&first(), &own).await;
+        let left = (count(&own), count(&other));
+        fleet.end_leftover(&first(), &other).await;
+
+        assert_eq!(left, (0, 2));
+        assert!(leftover.wait().unwrap().code().is_none());
+        assert!(stranger.wait().unwrap().code().is_none());
+    });
+}
