@@ -61,6 +61,7 @@ mod pool;
 mod portal;
 mod stream;
 
+pub use context::{ContextProbe, driving};
 pub use inventory::{DriverGuard, ThreadInfo, ThreadKind, ThreadState, inventory, register_driver};
 pub use panic::Panic;
 pub use pool::{
@@ -75,3 +76,7 @@ pub use stream::{
     CallbackStream, CallbackStreamBuilder, CloseReason, Overflow, Push, Sink, StreamStats,
     Unchosen, callback_stream,
 };
+
+#[cfg(mayhem_model)]
+#[doc(hidden)]
+pub use sync::model;

@@ -1,69 +1,51 @@
 //! The one door to locks, condition variables, atomics, threads and time.
 //!
 //! Everything that can be interleaved goes through here, so that a model checker can be put behind
-//! it without touching the code that is checked. Today there is one face: the standard library.
+//! it without touching the code that is checked. Three faces: the standard library, and, built with
+//! `--cfg mayhem_model --cfg mayhem_model="loom"` or `="shuttle"`, one of the two checkers.
 //!
 //! Locks recover from poison. No user code ever runs under one of our locks, so a poisoned lock can
 //! only mean a bug of ours, and one panicking callback must not take the whole bridge down.
+//!
+//! Not behind the faces: [`Arc`] and [`Weak`], which are the standard library's in all of them, and
+//! [`plain`], for books that nothing waits for.
 
-pub(crate) use std::sync::atomic;
-pub(crate) use std::sync::{Arc, MutexGuard, Weak};
-pub(crate) use std::thread;
-pub(crate) use std::time::Instant;
+#[cfg(mayhem_model)]
+mod checked;
+#[cfg(not(mayhem_model))]
+mod standard;
 
-use std::sync::PoisonError;
+#[cfg(mayhem_model)]
+pub use checked::model;
+#[cfg(mayhem_model)]
+pub(crate) use checked::{Condvar, Instant, Mutex, MutexGuard, atomic, bug, locals, thread};
+#[cfg(not(mayhem_model))]
+pub(crate) use standard::{Condvar, Instant, Mutex, MutexGuard, atomic, bug, locals, thread};
 
-/// A mutex that recovers from poison.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) use locals as thread_local;
+pub(crate) use std::sync::{Arc, Weak};
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
+/// The standard library's own in every face: for what outlives one run of a model and that nothing
+/// waits for, such as the inventory's records.
+pub(crate) mod plain {
+    pub(crate) use std::sync::atomic;
+    pub(crate) use std::time::Instant;
 
-    #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+    use std::sync::{MutexGuard, PoisonError};
 
-/// A condition variable over [`Mutex`].
-#[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
+    /// A mutex that recovers from poison and can be a static.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
-impl Condvar {
-    pub(crate) const fn new() -> Self {
-        Self(std::sync::Condvar::new())
-    }
-
-    /// Waits until notified or until `deadline`; true means that the deadline has passed.
-    pub(crate) fn wait_until<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'a, T>, bool) {
-        let Some(deadline) = deadline else {
-            let guard = self.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            return (guard, false);
-        };
-        let patience = deadline.saturating_duration_since(Instant::now());
-        if patience.is_zero() {
-            return (guard, true);
+    impl<T> Mutex<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
         }
-        let (guard, result) = self
-            .0
-            .wait_timeout(guard, patience)
-            .unwrap_or_else(PoisonError::into_inner);
-        (guard, result.timed_out())
-    }
 
-    pub(crate) fn notify_one(&self) {
-        self.0.notify_one();
-    }
-
-    pub(crate) fn notify_all(&self) {
-        self.0.notify_all();
+        #[inline]
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
     }
 }
 
@@ -74,7 +56,7 @@ pub(crate) struct OwnLine<T>(pub(crate) T);
 
 /// A number that no other stream, portal or thread of this process has; never 0.
 pub(crate) fn unique_id() -> u64 {
-    static NEXT: atomic::AtomicU64 = atomic::AtomicU64::new(1);
+    static NEXT: plain::atomic::AtomicU64 = plain::atomic::AtomicU64::new(1);
     // Relaxed: only uniqueness matters, nothing is published through it.
-    NEXT.fetch_add(1, atomic::Ordering::Relaxed)
+    NEXT.fetch_add(1, plain::atomic::Ordering::Relaxed)
 }
