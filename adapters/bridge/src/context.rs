@@ -1,10 +1,118 @@
 //! What the current thread is inside of: the evidence for deadlock detection.
 //!
 //! A thread that polls a portal's driver must not wait for that portal, and a thread that drives an
-//! executor must not park in a push. Both are known here, exactly, and nothing is guessed.
+//! executor must not park in a push. The first is known here, exactly. The second is known where
+//! somebody says so: a [`register_driver`](crate::register_driver) guard, [`driving`], or the
+//! [`ContextProbe`] of an executor.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::pin::pin;
+// Not the façade's: a static outlives one run of a model, and nothing waits for it.
+use std::sync::OnceLock;
+
+use crate::sync::{thread, thread_local};
+
+/// Tells whether the current thread polls tasks for an executor that the bridge does not know.
+///
+/// Once registered, it holds for every thread of the process:
+///
+/// - A push that would have to wait, on a thread that polls for an executor, is refused with
+///   [`Push::WouldDeadlock`](crate::Push::WouldDeadlock): the consumer may be waiting for its turn
+///   on this very thread. A push that finds room is not refused, and the probe is not even asked.
+/// - A `wait` for a portal's or a pool's result on such a thread goes ahead, and is logged as a
+///   warning, once per thread: on an executor with several threads it may well end, but until then
+///   every task of this thread stands still.
+///
+/// Known without a probe: whatever runs inside a [`Driver`](crate::Driver), under a
+/// [`register_driver`](crate::register_driver) guard, inside [`driving`], and inside `block_on`,
+/// `LocalPool` and `ThreadPool` of the crate `futures`. For tokio and for smol's global executor,
+/// `mayhem-tokio` and `mayhem-smol` have a probe, with their feature `bridge`. **Not** known, and
+/// then not refused: any other executor without one of these.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{StreamExt, executor::block_on};
+/// use mayhem_bridge::{ContextProbe, Overflow, Push, callback_stream};
+/// use std::cell::Cell;
+///
+/// thread_local!(static POLLS: Cell<bool> = const { Cell::new(false) });
+/// ContextProbe::new("mine", || POLLS.get()).register().expect("there is room for 16");
+///
+/// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(Overflow::Block).build();
+/// POLLS.set(true);
+/// assert_eq!(sink.push(1), Push::Queued);
+/// assert_eq!(sink.push(2), Push::WouldDeadlock(2));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ContextProbe {
+    executor: &'static str,
+    is_polling: fn() -> bool,
+}
+
+impl ContextProbe {
+    /// Makes a probe for `executor`.
+    ///
+    /// `is_polling` is called on the thread in question, only where a thread is about to park. It
+    /// must be true only while the thread polls a task: not on the executor's threads for blocking
+    /// work. It must not wait, and must not panic.
+    pub const fn new(executor: &'static str, is_polling: fn() -> bool) -> Self {
+        Self {
+            executor,
+            is_polling,
+        }
+    }
+
+    /// Has the bridge ask this probe from now on, on every thread. Registering an executor's name
+    /// a second time changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Hands the probe back if there are 16 already.
+    pub fn register(self) -> Result<(), Self> {
+        for place in &PROBES {
+            if place.get_or_init(|| self).executor == self.executor {
+                return Ok(());
+            }
+        }
+        Err(self)
+    }
+}
+
+/// Runs a future as the work of an executor: while it is polled, the thread is known to drive one.
+///
+/// For an executor that has no [`ContextProbe`] and whose threads have other things to do, so that
+/// [`register_driver`](crate::register_driver) would say too much. Wrapped around the future that
+/// runs the executor, it covers every task of it.
+///
+/// # Cancel safety
+///
+/// That of `future`.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Overflow, Push, callback_stream, driving};
+///
+/// let executor = async_executor::LocalExecutor::new();
+/// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(Overflow::Block).build();
+/// let task = executor.spawn(async move {
+///     assert_eq!(sink.push(1), Push::Queued);
+///     sink.push(2)
+/// });
+/// assert_eq!(block_on(driving(executor.run(task))), Push::WouldDeadlock(2));
+/// ```
+pub async fn driving<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _inside = enter(Place::Driver);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
 
 /// A place a thread can be inside of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +121,7 @@ pub(crate) enum Place {
     Portal(u64),
     /// The poll of the consumer of the stream with this id.
     Stream(u64),
-    /// The scope of a [`register_driver`](crate::register_driver) guard.
+    /// The scope of a [`register_driver`](crate::register_driver) guard, or a poll in [`driving`].
     Driver,
 }
 
@@ -43,14 +151,52 @@ pub(crate) fn is_inside(place: Place) -> bool {
 
 /// Whether a push to the stream with this id must not park the current thread: it is the stream's
 /// own consumer, or it drives an executor on which that consumer may be waiting for its turn.
+#[cold]
 pub(crate) fn must_not_wait_for(stream: u64) -> bool {
-    let refuses = |place: &Place| match place {
-        Place::Portal(_) | Place::Driver => true,
-        Place::Stream(id) => *id == stream,
+    is_inside(Place::Stream(stream)) || is_driving().is_some()
+}
+
+/// The executor that the current thread drives, if it drives one. Asks the probes: only for a
+/// thread that is about to park.
+#[cold]
+pub(crate) fn is_driving() -> Option<&'static str> {
+    let place = PLACES
+        .try_with(|places| {
+            let name = |place: &Place| match place {
+                Place::Portal(_) => Some("a portal's driver"),
+                Place::Driver => Some("a registered driver"),
+                Place::Stream(_) => None,
+            };
+            places.borrow().iter().find_map(name)
+        })
+        .unwrap_or(None);
+    // Exact: its guard lives as long as the thread is in `block_on`, a `LocalPool` or a worker of
+    // a `ThreadPool`; the one we get here is dropped at once.
+    let futures = || futures::executor::enter().is_err().then_some("futures");
+    let probed = || {
+        PROBES
+            .iter()
+            .map_while(OnceLock::get)
+            .find(|probe| (probe.is_polling)())
+            .map(|probe| probe.executor)
     };
-    PLACES
-        .try_with(|places| places.borrow().iter().any(refuses))
-        .unwrap_or(false)
+    place.or_else(futures).or_else(probed)
+}
+
+/// Warns, once per thread, that it is about to park for `what` though it drives an executor.
+#[cold]
+pub(crate) fn warn_if_driving(what: &str) {
+    let Some(executor) = is_driving() else { return };
+    // A thread that is ending has no such local, and needs no warning.
+    let is_first = HAS_WARNED.try_with(|has| !has.replace(true));
+    if is_first == Ok(true) {
+        let thread = thread::current();
+        log::warn!(
+            "thread {} drives {executor} and now waits for {what}: meanwhile none of its tasks \
+             runs, and if {what} needs one of them, it waits for ever",
+            thread.name().unwrap_or("without a name"),
+        );
+    }
 }
 
 impl Drop for Inside {
@@ -67,5 +213,16 @@ impl Drop for Inside {
 }
 
 thread_local! {
-    static PLACES: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+    static PLACES: RefCell<Vec<Place>> = RefCell::new(Vec::new());
+    static HAS_WARNED: Cell<bool> = Cell::new(false);
 }
+
+/// Filled from the front and never emptied: read without a lock.
+static PROBES: [OnceLock<ContextProbe>; PROBES_COUNT_MAX] =
+    [const { OnceLock::new() }; PROBES_COUNT_MAX];
+
+/// A process has few executors; a fixed number needs no lock to be read.
+const PROBES_COUNT_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use super::JoinError;
 use super::shared::{End, Permit, Shared};
+use crate::context::warn_if_driving;
 use crate::panic::{Panic, contain, discard, wake};
 use crate::slot::Slot;
 use crate::sync::{Arc, Instant, Mutex};
@@ -90,6 +91,7 @@ impl<T> PortalHandle<T> {
         if let Some(deadlock) = self.shared.deadlock() {
             return Ok(Err(JoinError::WouldDeadlock(deadlock)));
         }
+        warn_if_driving(&self.shared.name);
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
         self.inner.slot.wait_until(deadline).ok_or(self)
     }
