@@ -14,7 +14,8 @@ mod registry;
 use std::marker::PhantomData;
 
 use crate::context::{Inside, Place, enter};
-use crate::sync::{Arc, Instant};
+use crate::sync::Arc;
+use crate::sync::plain::Instant;
 
 pub(crate) use presence::Presence;
 pub(crate) use registry::{Worker, announce, mark_blocked, note_vendor, with_driver};

@@ -4,7 +4,8 @@
 //! poll writes two words and no record.
 
 use super::registry::current_key;
-use crate::sync::{Arc, Instant, Mutex, Weak};
+use crate::sync::plain::{Instant, Mutex};
+use crate::sync::{Arc, Weak};
 
 /// Whether, and by which thread, something is being polled right now. A portal has one.
 #[derive(Debug)]

@@ -12,8 +12,9 @@ use std::time::Duration;
 use super::os::{current_os_id, cut, os_ids, os_name};
 use super::presence::polls;
 use super::{ThreadInfo, ThreadKind, ThreadState};
-use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arc, Instant, Mutex, thread, unique_id};
+use crate::sync::plain::atomic::{AtomicU32, Ordering};
+use crate::sync::plain::{Instant, Mutex};
+use crate::sync::{Arc, thread, thread_local, unique_id};
 
 /// How long an ended thread is still recognised, for it leaves `/proc` a little after its record.
 const ENDED_KNOWN_FOR: Duration = Duration::from_secs(1);
@@ -125,14 +126,14 @@ impl Drop for Worker {
 /// Claims the current thread for a stream, at its first push into it.
 #[inline]
 pub(crate) fn note_vendor(stream: u64, name: &Arc<str>) {
-    if LAST_STREAM.get() != stream {
+    if LAST_STREAM.with(Cell::get) != stream {
         note_vendor_slow(stream, name);
     }
 }
 
 #[cold]
 fn note_vendor_slow(stream: u64, name: &Arc<str>) {
-    LAST_STREAM.set(stream);
+    LAST_STREAM.with(|last| last.set(stream));
     let Some(record) = current() else { return };
     let mut claims = record.claims.lock();
     if claims.streams.contains(&stream) {
@@ -360,9 +361,9 @@ impl Drop for Current {
 }
 
 thread_local! {
-    static CURRENT: Current = const { Current(RefCell::new(None)) };
+    static CURRENT: Current = Current(RefCell::new(None));
     // Apart and without a destructor: read at every push.
-    static LAST_STREAM: Cell<u64> = const { Cell::new(0) };
+    static LAST_STREAM: Cell<u64> = Cell::new(0);
 }
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
