@@ -36,6 +36,7 @@ pub(super) fn run(args: &StatusArgs, is_json: bool, stdout: &Stdout) -> Result<(
 struct Status {
     daemon: Option<Holder>,
     targets: Vec<TargetStatus>,
+    strays: Vec<Stray>,
     queue: Queue,
     open_intents: Vec<OpenIntent>,
     threads: Vec<Value>,
@@ -49,6 +50,13 @@ struct TargetStatus {
     before: Option<Value>,
     last_restart: Option<Timestamp>,
     cooldown_until: Option<Timestamp>,
+}
+
+/// A child that lives although the config has it no longer.
+#[derive(Serialize)]
+struct Stray {
+    name: Target,
+    before: Identity,
 }
 
 #[derive(Serialize)]
@@ -96,6 +104,10 @@ impl Status {
         Ok(Self {
             daemon,
             targets: targets(config, &answer, journal.as_ref())?,
+            strays: Fleet::strays(state, config)
+                .into_iter()
+                .map(|(name, before)| Stray { name, before })
+                .collect(),
             queue,
             open_intents: intents.into_iter().map(OpenIntent::from).collect(),
             threads,
@@ -141,6 +153,13 @@ impl Status {
             ]);
         }
         text.push_str(&targets.to_string());
+        if !self.strays.is_empty() {
+            let mut strays = Table::new(["NOT IN THE CONFIG, STILL RUNNING", "IDENTITY"]);
+            for stray in &self.strays {
+                strays.row([stray.name.as_str(), &stray.before.to_string()]);
+            }
+            text.push_str(&format!("\n{strays}"));
+        }
         if !self.open_intents.is_empty() {
             let mut intents = Table::new(["OPEN INTENT", "TARGET", "SINCE"]);
             for intent in &self.open_intents {

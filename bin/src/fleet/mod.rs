@@ -31,6 +31,7 @@ mod remote;
 mod running;
 mod start;
 mod steps;
+mod strays;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -64,6 +65,9 @@ impl Fleet {
     /// Adopts the children that live and starts those that are missing, without waiting for their
     /// health. A child that cannot be started is down and no error.
     ///
+    /// A living child that the config has no longer is logged and left alone, as the config may be
+    /// the mistake; [`stop_all`](Self::stop_all) ends it with the others.
+    ///
     /// The caller holds `STATE.lock`: two fleets over one state would start every child twice.
     ///
     /// # Errors
@@ -90,11 +94,13 @@ impl Fleet {
             let host = Host::new(&config, group, target, &folder, &boot_id)?;
             hosts.insert(target.clone(), host);
         }
+        let strays = strays::adopt(&config, &pool, &folder, &boot_id).await?;
         let fleet = Self {
             inner: Arc::new(Inner {
                 config,
                 pool,
                 hosts,
+                strays,
             }),
         };
         let opened = join_all(fleet.children().map(|child| fleet.adopt_or_start(child))).await;
@@ -110,6 +116,15 @@ impl Fleet {
     /// Reads a small file per child and, after a crash in the middle of a start, all of `/proc`.
     pub fn observe(state: &Path, config: &Config) -> Vec<(Target, HostState)> {
         observe::observe(state, config)
+    }
+
+    /// The children that live although the config has them no longer; starts and changes nothing.
+    ///
+    /// # Blocking
+    ///
+    /// As [`observe`](Self::observe).
+    pub fn strays(state: &Path, config: &Config) -> Vec<(Target, Identity)> {
+        observe::strays(state, config)
     }
 
     /// Which incarnation a target is now; `None` for a child that is dead.
@@ -240,7 +255,7 @@ impl Fleet {
     ///
     /// Cancel safe: without it a death is seen as soon as somebody looks.
     pub async fn watch(&self) {
-        join_all(self.children().map(|child| child.watch())).await;
+        join_all(self.all_children().map(|child| child.watch())).await;
     }
 
     /// Stops every child: SIGTERM at once, SIGKILL at `deadline`; restarts are refused from now on.
@@ -250,11 +265,11 @@ impl Fleet {
     ///
     /// Not cancel safe: some children may be left, as after a crash.
     pub async fn stop_all(&self, deadline: Instant) -> Vec<Target> {
-        for child in self.children() {
+        for child in self.all_children() {
             child.close();
         }
         let stopped = join_all(
-            self.children()
+            self.all_children()
                 .map(|child| self.stop_child(child, deadline)),
         )
         .await;
@@ -285,6 +300,11 @@ impl Fleet {
             })
     }
 
+    /// With those that the config has no longer.
+    fn all_children(&self) -> impl Iterator<Item = &Arc<Child>> {
+        self.children().chain(&self.inner.strays)
+    }
+
     fn host(&self, target: &Target) -> Result<&Host, FleetError> {
         let host = self.inner.hosts.get(target);
         host.ok_or_else(|| FleetError::UnknownTarget(target.clone()))
@@ -301,6 +321,7 @@ struct Inner {
     config: Arc<Config>,
     pool: BlockingPool,
     hosts: BTreeMap<Target, Host>,
+    strays: Vec<Arc<Child>>,
 }
 
 /// Runs blocking work on the pool.

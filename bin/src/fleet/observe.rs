@@ -1,12 +1,14 @@
 //! Looking at a fleet that no daemon is tending: files and `/proc` only, nothing is changed.
 
 use std::collections::HashMap;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::procfs::{self, Stat};
 use super::record::{ChildFiles, Record};
-use super::{HostState, Identity, Liveness, children_folder};
-use crate::config::{Config, RestarterSpec};
+use super::{FleetError, HostState, Identity, Liveness, children_folder};
+use crate::config::{Config, Group, RestarterSpec};
 use crate::target::Target;
 
 /// What can be seen of every target, in the order of the config.
@@ -17,18 +19,67 @@ use crate::target::Target;
 ///
 /// Reads a small file per child and, after a crash in the middle of a start, all of `/proc`.
 pub(super) fn observe(state: &Path, config: &Config) -> Vec<(Target, HostState)> {
+    let children = config.targets().filter(|(group, _)| is_process(group));
+    let children = children.map(|(_, target)| target.clone()).collect();
+    let mut seen: HashMap<Target, HostState> = look(&children_folder(state), children)
+        .into_iter()
+        .collect();
+    let targets = config.targets();
+    targets
+        .map(|(_, target)| {
+            let seen = seen.remove(target).unwrap_or_else(|| unknown(None));
+            (target.clone(), seen)
+        })
+        .collect()
+}
+
+/// The children that live although the config has them no longer.
+///
+/// # Blocking
+///
+/// As [`observe`].
+pub(super) fn strays(state: &Path, config: &Config) -> Vec<(Target, Identity)> {
     let folder = children_folder(state);
-    let boot_id = procfs::machine_boot_id();
-    let mut records = HashMap::new();
-    for (group, target) in config.targets() {
-        if let RestarterSpec::Process { .. } = group.restarter {
-            let read = ChildFiles::new(&folder, target).read();
-            let read = read.map_err(|error| describe(&error));
-            records.insert(target, read);
+    // Ignored: without the folder there has never been a child.
+    let names = stray_names(&folder, config).unwrap_or_default();
+    let seen = look(&folder, names).into_iter();
+    seen.filter_map(|(target, state)| Some((target, state.identity?)))
+        .collect()
+}
+
+/// The children that have a record, and no place in a process group of the config.
+pub(super) fn stray_names(folder: &Path, config: &Config) -> io::Result<Vec<Target>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let name = name.to_str().and_then(|name| name.strip_suffix(".child"));
+        let Some(target) = name.and_then(|name| Target::parse(name).ok()) else {
+            continue;
+        };
+        if !config
+            .lookup(&target)
+            .is_some_and(|(group, _)| is_process(group))
+        {
+            names.push(target);
         }
     }
+    names.sort();
+    Ok(names)
+}
+
+fn is_process(group: &Group) -> bool {
+    matches!(group.restarter, RestarterSpec::Process { .. })
+}
+
+/// Looks at children by their records.
+fn look(folder: &Path, children: Vec<Target>) -> Vec<(Target, HostState)> {
+    let boot_id = procfs::machine_boot_id();
+    let records: Vec<_> = children
+        .iter()
+        .map(|target| ChildFiles::new(folder, target).read())
+        .collect();
     let nonces: Vec<&str> = records
-        .values()
+        .iter()
         .filter_map(|read| read.as_ref().ok()?.as_ref()?.next.as_deref())
         .collect();
     let carriers = match nonces.is_empty() {
@@ -36,23 +87,15 @@ pub(super) fn observe(state: &Path, config: &Config) -> Vec<(Target, HostState)>
         // Ignored: without the list such a child is shown as down.
         false => procfs::find_by_nonce(&nonces).unwrap_or_default(),
     };
-    let look = |target: &Target| -> HostState {
-        let record = match records.get(target) {
-            None => return unknown(None),
-            Some(Err(why)) => return unknown(Some(why.clone())),
-            Some(Ok(None)) => return down(),
-            Some(Ok(Some(record))) => record,
-        };
-        match &boot_id {
-            Err(why) => unknown(Some(format!("the machine's boot id: {why}"))),
-            Ok(boot_id) if record.boot_id != *boot_id => down(),
-            Ok(_) => alive(record, &nonces, &carriers).map_or_else(down, up),
-        }
+    let state = |read: &Result<Option<Record>, FleetError>| match (read, &boot_id) {
+        (Err(why), _) => unknown(Some(describe(why))),
+        (Ok(None), _) => down(),
+        (_, Err(why)) => unknown(Some(format!("the machine's boot id: {why}"))),
+        (Ok(Some(record)), Ok(boot_id)) if record.boot_id != *boot_id => down(),
+        (Ok(Some(record)), _) => alive(record, &nonces, &carriers).map_or_else(down, up),
     };
-    config
-        .targets()
-        .map(|(_, target)| (target.clone(), look(target)))
-        .collect()
+    let states: Vec<_> = records.iter().map(state).collect();
+    children.into_iter().zip(states).collect()
 }
 
 fn alive(record: &Record, nonces: &[&str], carriers: &[(Stat, usize)]) -> Option<Stat> {
@@ -98,7 +141,7 @@ fn unknown(detail: Option<String>) -> HostState {
     }
 }
 
-fn describe(error: &super::FleetError) -> String {
+fn describe(error: &FleetError) -> String {
     let cause = std::error::Error::source(error).map(ToString::to_string);
     match cause {
         Some(cause) => format!("{error}: {cause}"),

@@ -23,15 +23,10 @@ impl Turn {
     /// Adopts the child if it lives, else starts it. That it cannot be started is no error of the
     /// fleet: it is down then, and says why.
     pub(super) fn adopt_or_start(&mut self) -> Result<(), FleetError> {
-        if let Some(record) = self.child.files.read()?
-            && *record.boot_id == *self.child.boot_id
-        {
-            // Of another boot of the machine nothing is left, whatever the numbers say.
-            *self.record = record;
-        }
-        let found = self.find().map_err(FleetError::files("/proc".as_ref()))?;
-        if let Some(running) = found {
-            return self.adopt(running);
+        if let Some(running) = self.adopt()? {
+            let (target, pid) = (&self.child.target, running.pid());
+            log::info!(host = target.as_str(); "{target} lives as pid {pid}: adopted");
+            return self.child.files.log_start(pid, running.started());
         }
         self.sweep();
         let latest = self.record.process.as_ref();
@@ -48,6 +43,26 @@ impl Turn {
             );
         }
         Ok(())
+    }
+
+    /// Takes the child up if it lives; `None` when it does not.
+    pub(super) fn adopt(&mut self) -> Result<Option<Arc<Running>>, FleetError> {
+        if let Some(record) = self.child.files.read()?
+            && *record.boot_id == *self.child.boot_id
+        {
+            // Of another boot of the machine nothing is left, whatever the numbers say.
+            *self.record = record;
+        }
+        let found = self.find().map_err(FleetError::files("/proc".as_ref()))?;
+        let Some((running, nonce)) = found else {
+            return Ok(None);
+        };
+        let running = Arc::new(running);
+        self.child.install(Arc::clone(&running));
+        if let Some(nonce) = nonce {
+            self.note(&running, nonce)?;
+        }
+        Ok(Some(running))
     }
 
     /// Makes the next start's nonce durable. Nothing has been done to the child before this
@@ -135,19 +150,6 @@ impl Turn {
             next: None,
         };
         self.child.files.write(&self.record)
-    }
-
-    fn adopt(&mut self, (running, nonce): (Running, Option<String>)) -> Result<(), FleetError> {
-        let running = Arc::new(running);
-        self.child.install(Arc::clone(&running));
-        if let Some(nonce) = nonce {
-            self.note(&running, nonce)?;
-        }
-        log::info!(
-            host = self.child.target.as_str();
-            "{} lives as pid {}: adopted", self.child.target, running.pid()
-        );
-        self.child.files.log_start(running.pid(), running.started())
     }
 
     /// Finds the living child, and with which nonce if that was not on record as its own.

@@ -43,6 +43,34 @@ fn an_adopted_child_is_restarted_and_watched_like_any_other() {
 }
 
 #[test]
+fn a_child_that_left_the_config_is_reported_left_alone_and_ended_by_a_clean_stop() {
+    let mut rig = Rig::children(2, SLEEP);
+    block_on(async {
+        drop(rig.open().await);
+        let group = &mut rig.config.groups[0];
+        group.targets.truncate(1);
+        if let RestarterSpec::Process { count, .. } = &mut group.restarter {
+            *count = 1;
+        }
+        let state = rig.config.service.state.clone();
+
+        let fleet = rig.open().await;
+
+        let strays = Fleet::strays(&state, &rig.config);
+        let [(name, Identity::Process { pid, .. })] = strays.as_slice() else {
+            panic!("{strays:?}");
+        };
+        assert_eq!(*name, target(2));
+        assert!(!is_dead(*pid));
+        let identity = fleet.identity(name).await;
+        assert!(matches!(identity, Err(FleetError::UnknownTarget(_))));
+        assert_eq!(fleet.stop_all(soon()).await, []);
+        assert!(is_dead(*pid));
+        assert_eq!(Fleet::strays(&state, &rig.config), []);
+    });
+}
+
+#[test]
 fn a_child_whose_number_was_never_recorded_is_found_by_its_nonce() {
     let rig = Rig::children(1, SLEEP);
     block_on(async {
