@@ -279,7 +279,7 @@ fn faults_of(seed: u64) -> Faults {
         early_expiry: rate(0.02),
         gone: rate(0.02),
         timeout: 3 * SECOND,
-        permanent_from: None,
+        ..Faults::default()
     }
 }
 

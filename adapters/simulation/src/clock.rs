@@ -33,6 +33,37 @@ impl SimClock {
         self.sleep_until(self.now() + duration)
     }
 
+    /// The time since the world began without the suspends: `CLOCK_MONOTONIC`, where
+    /// [`now`](Clock::now) is `CLOCK_BOOTTIME`.
+    pub fn monotonic(&self) -> Duration {
+        (self.now() - Instant::ZERO).saturating_sub(self.world.suspended())
+    }
+
+    /// The time of day as nanoseconds since 1970: it goes with [`now`](Clock::now), and jumps when
+    /// somebody [sets it](Self::set_wall).
+    pub fn wall(&self) -> i128 {
+        let elapsed = i128::from(self.now().as_nanos());
+        self.world.wall_offset() + elapsed
+    }
+
+    /// Sets the time of day, forwards or back. Nothing that counts may depend on it.
+    pub fn set_wall(&self, nanos: i128) {
+        let elapsed = i128::from(self.now().as_nanos());
+        self.world.set_wall_offset(nanos - elapsed);
+    }
+
+    /// How much of the time went by although something could have run: pauses, suspends, blocking
+    /// calls and late timers. Deadlines of the program under test may be missed by so much.
+    pub fn stolen(&self) -> Duration {
+        self.world.stolen()
+    }
+
+    /// Suspends the machine inside a poll: as [`block`](Self::block), but the monotonic clock stands
+    /// still.
+    pub fn suspend(&self, duration: Duration) {
+        self.world.suspend(duration);
+    }
+
     /// Lets `duration` pass inside a poll: what a blocking call in async code does.
     ///
     /// Also how a test pauses the whole process: all timers that came due meanwhile fire together

@@ -9,20 +9,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use fastrand::Rng;
 use futures::future::{FutureExt, LocalBoxFuture};
 use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_core::Instant;
 
 use crate::SimClock;
+use crate::hazards::Hazards;
+use crate::tape::{Dice, Tape};
 use crate::world::{TaskId, World};
 
 /// One seeded world: an executor, its virtual clock and its dice.
 ///
 /// Among the tasks that can run, the seed picks the next. Every poll gets a new waker, only the
 /// latest of which counts, and one poll in 32 is repeated for no reason: a future that relies on
-/// more than the contract of [`Future`] is found out. A panic in a task leaves
-/// [`run`](Self::run) as it is.
+/// more than the contract of [`Future`] is found out; [`Hazards`] add to that. A panic in a task
+/// leaves [`run`](Self::run) as it is.
+///
+/// All choices go through the [`Dice`], which write them on a [`Tape`]: the same seed, or the same
+/// tape, is the same run.
 ///
 /// # Examples
 ///
@@ -46,6 +50,18 @@ pub struct Simulation {
     world: Arc<World>,
     seed: u64,
     tasks: RefCell<BTreeMap<TaskId, LocalBoxFuture<'static, ()>>>,
+    watch: RefCell<Option<Box<dyn FnMut()>>>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise; shrinking keeps it.
+    pub invariant: &'static str,
+    /// What happened, for a person.
+    pub detail: String,
+    /// When.
+    pub at: Instant,
 }
 
 /// Why a run ended without its future being done.
@@ -59,6 +75,8 @@ pub enum Hang {
         /// The names of the tasks that are left.
         waiting: Vec<String>,
     },
+    /// A promise was broken: see [`Simulation::violate`].
+    Violated(Violation),
     /// Two million polls went by while time stood still.
     Livelock {
         /// The instant at which time stands.
@@ -71,10 +89,20 @@ pub enum Hang {
 impl Simulation {
     /// Makes a world at [`Instant::ZERO`] whose choices all follow from `seed`.
     pub fn new(seed: u64) -> Self {
+        Self::assemble(seed, Dice::with_seed(seed))
+    }
+
+    /// Makes a world whose choices are those of `tape`, and harmless beyond its end. Its seed is 0.
+    pub fn replay(tape: &Tape) -> Self {
+        Self::assemble(0, Dice::with_tape(tape))
+    }
+
+    fn assemble(seed: u64, dice: Dice) -> Self {
         Self {
-            world: World::new(seed),
+            world: World::new(dice),
             seed,
             tasks: RefCell::default(),
+            watch: RefCell::default(),
         }
     }
 
@@ -95,9 +123,52 @@ impl Simulation {
         }
     }
 
-    /// Dice that follow from the seed, for the test's own choices.
-    pub fn dice(&self) -> Rng {
-        self.world.fork_dice()
+    /// Makes this world's choices, and the test's own.
+    pub fn dice(&self) -> Dice {
+        self.world.dice().clone()
+    }
+
+    /// The choices made so far.
+    pub fn tape(&self) -> Tape {
+        self.world.dice().tape()
+    }
+
+    /// What else than the dice makes tasks suffer, from now on.
+    pub fn set_hazards(&self, hazards: Hazards) {
+        self.world.set_hazards(hazards);
+    }
+
+    /// Says that a promise was broken: [`run`](Self::run) ends with the first one.
+    pub fn violate(&self, invariant: &'static str, detail: impl Into<String>) {
+        self.world.violate(Violation {
+            invariant,
+            detail: detail.into(),
+            at: self.world.now(),
+        });
+    }
+
+    /// Has `watch` called after every poll of any task: where to check what must always hold.
+    pub fn watch(&self, watch: impl FnMut() + 'static) {
+        *self.watch.borrow_mut() = Some(Box::new(watch));
+    }
+
+    /// Drops every spawned task, one after the other as the dice say: the process has crashed.
+    pub fn crash(&self) {
+        drop(self.world.take_spawned());
+        let mut ids: Vec<TaskId> = self.tasks.borrow().keys().copied().collect();
+        while !ids.is_empty() {
+            let index = self.world.dice().choose("dropped task", ids.len() as u64);
+            let id = ids.remove(usize::try_from(index).unwrap_or(0));
+            // Dropped after the borrow: a destructor may spawn.
+            let task = self.tasks.borrow_mut().remove(&id);
+            drop(task);
+        }
+        self.world.forget_tasks();
+    }
+
+    /// How many polls there were.
+    pub fn polls(&self) -> u64 {
+        self.world.polls()
     }
 
     pub(crate) fn world(&self) -> Arc<World> {
@@ -131,7 +202,7 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// [`Hang`] when it cannot get there. `main` has been dropped then; the tasks have not.
+    /// [`Hang`] when it cannot get there, or breaks a promise on the way. `main` has been dropped then; the tasks have not.
     ///
     /// # Panics
     ///
@@ -158,12 +229,15 @@ impl Simulation {
 
             let mut cx = Context::from_waker(&waker);
             if id == TaskId::MAIN {
-                if let Poll::Ready(output) = main.as_mut().poll(&mut cx) {
+                let polled = main.as_mut().poll(&mut cx);
+                self.look()?;
+                if let Poll::Ready(output) = polled {
                     return Ok(output);
                 }
                 self.world.wake_for_nothing(id);
             } else {
                 self.poll_task(id, &mut cx);
+                self.look()?;
             }
 
             polls += 1;
@@ -174,6 +248,15 @@ impl Simulation {
                 return Err(Hang::Livelock { at, running });
             }
         }
+    }
+
+    fn look(&self) -> Result<(), Hang> {
+        if let Some(watch) = self.watch.borrow_mut().as_mut() {
+            watch();
+        }
+        self.world
+            .violation()
+            .map_or(Ok(()), |it| Err(Hang::Violated(it)))
     }
 
     fn poll_task(&self, id: TaskId, cx: &mut Context<'_>) {
@@ -207,6 +290,7 @@ impl fmt::Display for Hang {
                 let waiting = waiting.join(", ");
                 write!(f, "nothing can run and no timer is set; waiting: {waiting}")
             }
+            Self::Violated(violation) => violation.fmt(f),
             Self::Livelock { running, .. } => {
                 write!(
                     f,
@@ -219,6 +303,13 @@ impl fmt::Display for Hang {
 }
 
 impl Error for Hang {}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at - Instant::ZERO;
+        write!(f, "{} at {at:?}: {}", self.invariant, self.detail)
+    }
+}
 
 /// Spawns on a [`Simulation`]'s executor.
 ///

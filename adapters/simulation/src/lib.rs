@@ -48,8 +48,13 @@
 mod broker;
 mod clock;
 mod executor;
+mod fingerprint;
+mod hazards;
+mod tape;
 mod world;
 
 pub use broker::{Fact, FactKind, Fate, Faults, SettleKind, SimBroker, SimSettings, Truth};
 pub use clock::SimClock;
-pub use executor::{Hang, SimSpawn, Simulation};
+pub use executor::{Hang, SimSpawn, Simulation, Violation};
+pub use hazards::{Hazards, Schedule};
+pub use tape::{Choice, Dice, NotATape, Tape};

@@ -4,14 +4,18 @@
 //! and futures dropped, after it is released.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use fastrand::Rng;
 use futures::task::FutureObj;
 use mayhem_core::Instant;
+
+use crate::fingerprint::Fingerprint;
+use crate::hazards::{Hazards, Schedule};
+use crate::{Dice, Violation};
 
 /// Names a task; `TaskId::MAIN` is the future given to `run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,13 +26,24 @@ impl TaskId {
 }
 
 pub(crate) struct World {
+    dice: Dice,
     state: Mutex<State>,
+    /// Whether there is a violation, so that a look after each poll costs next to nothing.
+    is_violated: AtomicBool,
 }
 
 pub(crate) struct State {
     now: Instant,
-    dice: Rng,
-    hasher: DefaultHasher,
+    /// How much of the time went by in suspends, which a monotonic clock does not count.
+    suspended: Duration,
+    /// What the time of day has over the time since the start, in nanoseconds.
+    wall_offset: i128,
+    /// How much of the time went by although something could have run.
+    stolen: Duration,
+    polls: u64,
+    hazards: Hazards,
+    violation: Option<Violation>,
+    hasher: Fingerprint,
     tasks: BTreeMap<TaskId, Task>,
     runnable: Vec<TaskId>,
     timers: BTreeMap<(Instant, u64), Waker>,
@@ -42,16 +57,24 @@ struct Task {
     /// future may rely on.
     poll: u64,
     is_runnable: bool,
+    /// Under [`Schedule::Priorities`]: the highest runs first.
+    priority: i64,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Arc<Self> {
+    pub(crate) fn new(dice: Dice) -> Arc<Self> {
         Arc::new(Self {
+            dice,
+            is_violated: AtomicBool::new(false),
             state: Mutex::new(State {
                 now: Instant::ZERO,
-                dice: Rng::with_seed(seed),
-                // Keyed with constants, so that a fingerprint is the same in every process.
-                hasher: DefaultHasher::new(),
+                suspended: Duration::ZERO,
+                wall_offset: WALL_START,
+                stolen: Duration::ZERO,
+                polls: 0,
+                hazards: Hazards::default(),
+                violation: None,
+                hasher: Fingerprint::default(),
                 tasks: BTreeMap::new(),
                 runnable: Vec::new(),
                 timers: BTreeMap::new(),
@@ -70,9 +93,50 @@ impl World {
         self.lock().now
     }
 
-    /// A generator of its own, so that one part's draws do not shift another's.
-    pub(crate) fn fork_dice(&self) -> Rng {
-        self.lock().dice.fork()
+    pub(crate) fn dice(&self) -> &Dice {
+        &self.dice
+    }
+
+    pub(crate) fn set_hazards(&self, hazards: Hazards) {
+        self.lock().hazards = hazards;
+    }
+
+    /// The first violation counts.
+    pub(crate) fn violate(&self, violation: Violation) {
+        self.lock().violation.get_or_insert(violation);
+        // Relaxed: everything happens on one thread.
+        self.is_violated.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        let is_violated = self.is_violated.load(Ordering::Relaxed);
+        is_violated.then(|| self.lock().violation.clone()).flatten()
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.lock().polls
+    }
+
+    pub(crate) fn stolen(&self) -> Duration {
+        self.lock().stolen
+    }
+
+    pub(crate) fn suspended(&self) -> Duration {
+        self.lock().suspended
+    }
+
+    pub(crate) fn wall_offset(&self) -> i128 {
+        self.lock().wall_offset
+    }
+
+    pub(crate) fn set_wall_offset(&self, nanos: i128) {
+        self.lock().wall_offset = nanos;
+    }
+
+    /// Suspends the machine: time goes by, but not for a monotonic clock.
+    pub(crate) fn suspend(&self, duration: Duration) {
+        self.advance(duration);
+        self.lock().suspended += duration;
     }
 
     pub(crate) fn record(&self, event: &impl Hash) {
@@ -89,6 +153,7 @@ impl World {
     pub(crate) fn advance(&self, duration: Duration) {
         let mut state = self.lock();
         state.now = state.now + duration;
+        state.stolen += duration;
     }
 
     pub(crate) fn timer_id(&self) -> u64 {
@@ -128,7 +193,12 @@ impl World {
             if next > state.now && !is_idle {
                 return true;
             }
-            let now = state.now.max(next);
+            let mut now = state.now.max(next);
+            if is_idle && self.dice.chance("timer late", state.hazards.timer_late) {
+                let late = self.dice.duration("how late", state.hazards.timer_late_max);
+                now = now + late;
+                state.stolen += late;
+            }
             state.now = now;
             let later = state.timers.split_off(&(now, u64::MAX));
             std::mem::replace(&mut state.timers, later)
@@ -141,7 +211,8 @@ impl World {
         let mut state = self.lock();
         let id = TaskId(state.next_serial());
         let name = name.map_or_else(|| format!("task-{}", id.0), str::to_owned);
-        state.add(id, name);
+        let priority = self.draw_priority(&state);
+        state.add(id, name, priority);
         id
     }
 
@@ -149,7 +220,15 @@ impl World {
         let mut state = self.lock();
         let is_nested = state.tasks.contains_key(&TaskId::MAIN);
         assert!(!is_nested, "a simulation is run by one caller at a time");
-        state.add(TaskId::MAIN, "main".to_owned());
+        let priority = self.draw_priority(&state);
+        state.add(TaskId::MAIN, "main".to_owned(), priority);
+    }
+
+    fn draw_priority(&self, state: &State) -> i64 {
+        match state.hazards.schedule {
+            Schedule::Priorities => self.dice.choose("priority", 1 << 16).cast_signed(),
+            _ => 0,
+        }
     }
 
     pub(crate) fn spawn(&self, future: FutureObj<'static, ()>) {
@@ -167,14 +246,26 @@ impl World {
         state.runnable.retain(|runnable| *runnable != id);
     }
 
-    /// Picks one of the runnable tasks by seed, and the waker of its next poll.
+    /// Forgets every task but the one that is being run.
+    pub(crate) fn forget_tasks(&self) {
+        let mut state = self.lock();
+        state.tasks.retain(|id, _| *id == TaskId::MAIN);
+        state.runnable.retain(|id| *id == TaskId::MAIN);
+    }
+
+    /// Picks one of the runnable tasks, and the waker of its next poll.
     pub(crate) fn pick(self: &Arc<Self>) -> Option<(TaskId, Waker)> {
         let mut state = self.lock();
         if state.runnable.is_empty() {
             return None;
         }
-        let State { runnable, dice, .. } = &mut *state;
-        let id = runnable.swap_remove(dice.usize(..runnable.len()));
+        state.polls += 1;
+        if self.dice.chance("process pause", state.hazards.pause) {
+            let pause = self.dice.duration("pause", state.hazards.pause_max);
+            state.now = state.now + pause;
+            state.stolen += pause;
+        }
+        let id = state.pick(&self.dice);
         let State {
             tasks, hasher, now, ..
         } = &mut *state;
@@ -194,7 +285,8 @@ impl World {
     /// Now and then makes a task that is waiting runnable for no reason, as executors may.
     pub(crate) fn wake_for_nothing(&self, id: TaskId) {
         let mut state = self.lock();
-        if state.dice.u32(..SPURIOUS_ONE_IN) == 0 {
+        let is_wanted = state.hazards.spurious_poll;
+        if self.dice.chance("spurious poll", is_wanted) {
             state.make_runnable(id);
         }
     }
@@ -215,11 +307,46 @@ impl State {
         self.serial
     }
 
-    fn add(&mut self, id: TaskId, name: String) {
+    /// Takes the next task off the runnable ones, of which there is at least one.
+    fn pick(&mut self, dice: &Dice) -> TaskId {
+        let count = self.runnable.len();
+        let index = match self.hazards.schedule {
+            Schedule::Random => usize::try_from(dice.choose("next task", count as u64)),
+            Schedule::Fifo => Ok(0),
+            Schedule::Lifo => Ok(count - 1),
+            Schedule::Priorities => Ok(self.most_urgent(dice)),
+        };
+        // In order, so that the first in is the first.
+        self.runnable.remove(index.unwrap_or(0).min(count - 1))
+    }
+
+    fn most_urgent(&mut self, dice: &Dice) -> usize {
+        let State {
+            runnable, tasks, ..
+        } = self;
+        let priority = |id: &TaskId| tasks.get(id).map_or(0, |task| task.priority);
+        let mut most = 0;
+        for index in 1..runnable.len() {
+            if priority(&runnable[index]) > priority(&runnable[most]) {
+                most = index;
+            }
+        }
+        // A change point: the most urgent becomes the least urgent.
+        if runnable.len() > 1 && dice.chance("priority change", PRIORITY_CHANGE) {
+            let least = tasks.values().map(|task| task.priority).min().unwrap_or(0);
+            if let Some(task) = tasks.get_mut(&runnable[most]) {
+                task.priority = least - 1;
+            }
+        }
+        most
+    }
+
+    fn add(&mut self, id: TaskId, name: String, priority: i64) {
         let task = Task {
             name,
             poll: 0,
             is_runnable: false,
+            priority,
         };
         self.tasks.insert(id, task);
         self.make_runnable(id);
@@ -254,5 +381,8 @@ impl Wake for TaskWaker {
     }
 }
 
-/// One poll in this many is followed by another one that nothing asked for.
-const SPURIOUS_ONE_IN: u32 = 32;
+/// How often the most urgent task loses its rank.
+const PRIORITY_CHANGE: f64 = 1.0 / 64.0;
+
+/// A simulation begins at noon of the first of January 2026, as nanoseconds since 1970.
+const WALL_START: i128 = 1_767_268_800_000_000_000;

@@ -146,10 +146,12 @@ fn one_seed_makes_one_trace_and_another_seed_another() {
     let fingerprint = |seed| {
         let sim = Simulation::new(seed);
         for number in 0..20 {
-            let (clock, mut dice) = (sim.clock(), sim.dice());
+            let (clock, dice) = (sim.clock(), sim.dice());
             sim.spawn(&format!("walker {number}"), async move {
                 for _ in 0..10 {
-                    clock.sleep(Duration::from_millis(dice.u64(0..5))).await;
+                    clock
+                        .sleep(Duration::from_millis(dice.choose("pace", 5)))
+                        .await;
                 }
             });
         }

@@ -82,6 +82,15 @@ pub enum FactKind {
     Settled(SettleKind),
     /// The lease ran out, or was forgotten.
     Expired,
+    /// A confirmed ack was forgotten.
+    AckForgotten,
+    /// A nack was asked for while an extension of its lease was on its way, which may override it.
+    ExtensionOvertaken,
+    /// An extension came after the nack of its lease: not to be delivered before an instant.
+    PutOff {
+        /// The instant.
+        until: Instant,
+    },
     /// A settlement or extension came under a lease that did not count any more.
     Refused,
 }

@@ -30,6 +30,8 @@ struct Entry {
     id: MessageId,
     payload: Vec<u8>,
     truth: Truth,
+    /// The lease that was nacked last.
+    nacked: Option<LeaseToken>,
 }
 
 /// How a delivery's lease is to be.
@@ -51,6 +53,7 @@ impl Ledger {
                 deliveries: 0,
                 attempts: 0,
             },
+            nacked: None,
         });
         self.ready.insert((at, index));
         self.open_count += 1;
@@ -116,9 +119,49 @@ impl Ledger {
                 let reason = reason.clone();
                 self.finish(index, Fate::Dead { reason });
             }
-            Settle::Nack { after, counted } => self.make_ready(index, at + *after, *counted),
+            Settle::Nack { after, counted } => {
+                self.entries[index].nacked = Some(settlement.lease.clone());
+                self.make_ready(index, at + *after, *counted);
+            }
         }
         Outcome::Done
+    }
+
+    /// Has an acked message delivered again.
+    pub(super) fn forget_ack(&mut self, at: Instant, id: &MessageId) {
+        let index = self.by_id[id];
+        self.open_count += 1;
+        self.make_ready(index, at, false);
+        self.note(at, index, None, FactKind::AckForgotten);
+    }
+
+    /// Whether the message waits after a nack under the lease that is to be extended.
+    pub(super) fn is_nacked(&self, extension: &Extension) -> bool {
+        let entry = &self.entries[self.by_id[&extension.id]];
+        let is_ready = matches!(entry.truth.fate, Fate::Ready { .. });
+        is_ready && entry.nacked.as_ref() == Some(&extension.lease)
+    }
+
+    /// Puts the delivery of a message that is ready off, as an extension that came too late does.
+    pub(super) fn postpone(&mut self, at: Instant, extension: &Extension) {
+        let index = self.by_id[&extension.id];
+        let Fate::Ready { from } = self.entries[index].truth.fate else {
+            return;
+        };
+        self.ready.remove(&(from, index));
+        let until = from.max(at + extension.duration);
+        self.make_ready(index, until, false);
+        self.note(at, index, None, FactKind::PutOff { until });
+    }
+
+    /// Forgets every live lease.
+    pub(super) fn reset(&mut self, at: Instant) {
+        let leased: Vec<usize> = self.deadlines.iter().map(|deadline| deadline.1).collect();
+        for index in leased {
+            if let Fate::Leased { lease, .. } = self.entries[index].truth.fate.clone() {
+                self.forget(at, &lease);
+            }
+        }
     }
 
     pub(super) fn extend(&mut self, at: Instant, extension: &Extension) -> Outcome {

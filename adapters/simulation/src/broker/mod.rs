@@ -13,7 +13,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use fastrand::Rng;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt, poll_fn, select};
 use mayhem_core::{
@@ -24,8 +23,8 @@ use mayhem_core::{
 pub use self::facts::{Fact, FactKind, Fate, SettleKind, Truth};
 pub use self::settings::{Faults, SimSettings};
 use self::wire::{Batch, Wire};
-use crate::Simulation;
 use crate::world::World;
+use crate::{Dice, Simulation};
 
 /// A broker that keeps the truth about every message and fails as it is told.
 ///
@@ -76,16 +75,16 @@ impl SimBroker {
     ///
     /// What goes wrong still follows from `seed`; when it does, from the clock.
     pub fn on_clock(clock: Arc<dyn Clock>, seed: u64, settings: SimSettings) -> Self {
-        Self::assemble(clock, None, Rng::with_seed(seed), settings)
+        Self::assemble(clock, None, Dice::with_seed(seed), settings)
     }
 
     fn assemble(
         clock: Arc<dyn Clock>,
         world: Option<Arc<World>>,
-        dice: Rng,
+        dice: Dice,
         settings: SimSettings,
     ) -> Self {
-        let wire = Mutex::new(Wire::new(dice));
+        let wire = Mutex::new(Wire::new(dice, settings.faults.clone()));
         Self {
             shared: Arc::new(Shared {
                 clock,
@@ -151,6 +150,20 @@ impl SimBroker {
         self.shared.visit(|wire, _| wire.ledger.ids())
     }
 
+    /// What goes wrong from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.shared.visit(|wire, _| {
+            wire.faults = faults;
+            wire.changes += 1;
+        });
+    }
+
+    /// Has `listener` told of every fact, at once. It must not ask this broker anything.
+    pub fn on_fact(&self, listener: impl FnMut(&Fact) + Send + 'static) {
+        self.shared
+            .visit(|wire, _| wire.listener = Some(Box::new(listener)));
+    }
+
     /// All that has happened so far, in order.
     pub fn facts(&self) -> Vec<Fact> {
         self.shared.visit(|wire, _| wire.ledger.facts().to_vec())
@@ -167,22 +180,20 @@ impl SimBroker {
 impl Broker for SimBroker {
     fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
         async move {
-            let refused = self.shared.settings.faults.refused;
-            if self.shared.visit(|wire, _| wire.draw(refused)) {
-                return Err(BrokerError::Retryable("simulated: refused".into()));
-            }
+            self.shared.visit(Wire::connect)?;
+            self.shared.leave_black_hole().await;
             match pull {
                 Pull::Next { count_max } => {
                     assert!(count_max > 0, "a pull asks for at least one message");
                     self.shared
-                        .wait(|wire, now| match check_usable(&self.shared.settings, now) {
+                        .wait(|wire, now| match wire.check_usable(now) {
                             Ok(()) => wire.arrived(now, count_max, &self.shared.settings).map(Ok),
                             Err(error) => Some(Err(error)),
                         })
                         .await
                 }
                 Pull::Close => self.shared.visit(|wire, now| {
-                    check_usable(&self.shared.settings, now)?;
+                    wire.check_usable(now)?;
                     wire.is_closed = true;
                     wire.changes += 1;
                     Ok(std::mem::take(&mut wire.arrivals).into_values().collect())
@@ -196,6 +207,7 @@ impl Broker for SimBroker {
         let count_max = self.shared.settings.caps.settle_count_max;
         check_batch(batch.iter().map(|item| item.lease.as_str()), count_max);
         self.shared.visit(|wire, now| {
+            wire.note_overtaking(now, &batch);
             for item in &batch {
                 let kind = FactKind::SettleCalled((&item.settle).into());
                 wire.ledger.note_lease(now, &item.id, &item.lease, kind);
@@ -245,10 +257,16 @@ impl Shared {
         let mut wire = self.lock();
         let now = self.clock.now();
         let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
-        wire.catch_up(now, &self.settings.faults);
+        wire.catch_up(now);
         let output = visit(&mut wire, now);
-        let facts = &wire.ledger.facts()[facts_before..];
+        let Wire {
+            ledger, listener, ..
+        } = &mut *wire;
+        let facts = &ledger.facts()[facts_before..];
         let has_facts = !facts.is_empty();
+        if let Some(listener) = listener {
+            facts.iter().for_each(listener);
+        }
         if let Some(world) = &self.world {
             facts.iter().for_each(|fact| world.record(fact));
         }
@@ -270,7 +288,7 @@ impl Shared {
         loop {
             let ((found, next), seen) = self.visit_seen(|wire, now| {
                 let found = look(wire, now);
-                (found, wire.next_event(now, &self.settings.faults))
+                (found, wire.next_event(now))
             });
             if let Some(found) = found {
                 return found;
@@ -294,44 +312,28 @@ impl Shared {
     }
 
     async fn call(&self, batch: Batch) -> Result<Vec<Outcome>, BrokerError> {
-        let faults = &self.settings.faults;
         let (reply, mut outcomes) = oneshot::channel();
-        let is_refused = self.visit(|wire, _| wire.draw(faults.refused));
-        check_usable(&self.settings, self.clock.now())?;
-        if is_refused {
-            return Err(BrokerError::Retryable("simulated: refused".into()));
-        }
-        let answer_at = self.visit(|wire, now| {
-            let is_request_lost = wire.draw(faults.request_lost);
-            let is_reply_lost = wire.draw(faults.reply_lost);
-            let effect_at = now + wire.draw_latency(&self.settings.call_latency);
-            let reply_at = effect_at + wire.draw_latency(&self.settings.call_latency);
-            if !is_request_lost {
-                let key = (effect_at, wire.next_serial());
-                wire.calls.insert(key, (batch, reply));
-                wire.changes += 1;
-            }
-            if is_request_lost || is_reply_lost {
-                Err(now + faults.timeout)
-            } else {
-                Ok(reply_at)
-            }
-        });
+        self.visit(|wire, now| {
+            wire.check_usable(now)?;
+            wire.check_refused()
+        })?;
+        let latency = &self.settings.call_latency;
+        let answer_at = self.visit(|wire, now| wire.send_call(now, batch, reply, latency));
         let (Ok(wake_at) | Err(wake_at)) = answer_at;
         self.clock.sleep_until(wake_at).await;
         // Catches up, so that the effect has happened.
-        self.visit(|_, now| check_usable(&self.settings, now))?;
+        self.visit(|wire, now| wire.check_usable(now))?;
         match (answer_at, outcomes.try_recv()) {
             (Ok(_), Ok(Some(outcomes))) => Ok(outcomes),
             _ => Err(BrokerError::Retryable("simulated: no reply".into())),
         }
     }
-}
 
-fn check_usable(settings: &SimSettings, now: Instant) -> Result<(), BrokerError> {
-    match settings.faults.permanent_from {
-        Some(from) if from <= now => Err(BrokerError::Permanent("simulated: broken".into())),
-        _ => Ok(()),
+    async fn leave_black_hole(&self) {
+        let end = self.visit(|wire, now| wire.faults.black_hole_end(now));
+        if let Some(end) = end {
+            self.clock.sleep_until(end).await;
+        }
     }
 }
 

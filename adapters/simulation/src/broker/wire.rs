@@ -5,17 +5,21 @@ use std::ops::RangeInclusive;
 use std::task::Waker;
 use std::time::Duration;
 
-use fastrand::Rng;
 use futures::channel::oneshot;
-use mayhem_core::{Extension, Instant, LeaseToken, Outcome, Received, Settlement};
+use mayhem_core::{
+    BrokerError, Extension, Instant, LeaseToken, Outcome, Received, Settle, Settlement,
+};
 
-use super::facts::FactKind;
+use super::facts::{Fact, FactKind};
 use super::ledger::{Lease, Ledger};
 use super::settings::{Faults, SimSettings};
+use crate::Dice;
 
 pub(super) struct Wire {
     pub(super) ledger: Ledger,
-    dice: Rng,
+    pub(super) dice: Dice,
+    pub(super) faults: Faults,
+    pub(super) listener: Option<Listener>,
     /// Calls on their way to their effect.
     pub(super) calls: BTreeMap<(Instant, u64), (Batch, Reply)>,
     /// Deliveries on their way to the consumer.
@@ -28,18 +32,24 @@ pub(super) struct Wire {
     pub(super) waiting: Vec<Waker>,
 }
 
+/// Told of every fact.
+pub(super) type Listener = Box<dyn FnMut(&Fact) + Send>;
+
+#[derive(Clone)]
 pub(super) enum Batch {
     Settle(Vec<Settlement>),
     Extend(Vec<Extension>),
 }
 
-type Reply = oneshot::Sender<Vec<Outcome>>;
+pub(super) type Reply = oneshot::Sender<Vec<Outcome>>;
 
 impl Wire {
-    pub(super) fn new(dice: Rng) -> Self {
+    pub(super) fn new(dice: Dice, faults: Faults) -> Self {
         Self {
             ledger: Ledger::default(),
             dice,
+            faults,
+            listener: None,
             calls: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             serial: 0,
@@ -50,8 +60,32 @@ impl Wire {
         }
     }
 
+    /// The beginning of a `receive`, which may find the connection lost.
+    pub(super) fn connect(&mut self, now: Instant) -> Result<(), BrokerError> {
+        self.check_refused()?;
+        if self.dice.chance("stream reset", self.faults.stream_reset) {
+            self.ledger.reset(now);
+            return Err(BrokerError::Retryable("simulated: stream reset".into()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_refused(&self) -> Result<(), BrokerError> {
+        if self.dice.chance("call refused", self.faults.refused) {
+            return Err(BrokerError::Retryable("simulated: refused".into()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_usable(&self, now: Instant) -> Result<(), BrokerError> {
+        match self.faults.permanent_from {
+            Some(from) if from <= now => Err(BrokerError::Permanent("simulated: broken".into())),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings every effect and every expiry up to `now` about, in the order of their instants.
-    pub(super) fn catch_up(&mut self, now: Instant, faults: &Faults) {
+    pub(super) fn catch_up(&mut self, now: Instant) {
         loop {
             let deadline = self
                 .ledger
@@ -64,7 +98,7 @@ impl Wire {
                 // At the same instant the call comes first: it was there in time.
                 (Some(at), deadline) if deadline.is_none_or(|deadline| at <= deadline) => {
                     let (_, (batch, reply)) = self.calls.pop_first().expect("looked at above");
-                    let outcomes = self.take_effect(at, &batch, faults);
+                    let outcomes = self.take_effect(at, &batch);
                     // Ignored: the caller has given up, which changes nothing of the effect.
                     let _ = reply.send(outcomes);
                 }
@@ -75,24 +109,122 @@ impl Wire {
         }
     }
 
-    fn take_effect(&mut self, at: Instant, batch: &Batch, faults: &Faults) -> Vec<Outcome> {
-        let leases: Vec<&LeaseToken> = match batch {
-            Batch::Settle(batch) => batch.iter().map(|item| &item.lease).collect(),
-            Batch::Extend(batch) => batch.iter().map(|item| &item.lease).collect(),
-        };
-        for lease in leases {
-            if self.draw(faults.gone) {
-                self.ledger.forget(at, lease);
+    fn take_effect(&mut self, at: Instant, batch: &Batch) -> Vec<Outcome> {
+        let (gone, refused) = (self.faults.gone, self.faults.item_refused);
+        let mut outcomes = Vec::new();
+        let decide = |wire: &mut Self, lease: &LeaseToken| {
+            if wire.dice.chance("lease forgotten", gone) {
+                wire.ledger.forget(at, lease);
             }
-        }
+            wire.dice.chance("item refused", refused)
+        };
         match batch {
             Batch::Settle(batch) => {
-                let settle = |settlement| self.ledger.settle(at, settlement);
-                batch.iter().map(settle).collect()
+                for item in batch {
+                    let is_refused = decide(self, &item.lease);
+                    outcomes.push(if is_refused {
+                        Outcome::Gone
+                    } else {
+                        self.settle(at, item)
+                    });
+                }
             }
             Batch::Extend(batch) => {
-                let extend = |extension| self.ledger.extend(at, extension);
-                batch.iter().map(extend).collect()
+                for item in batch {
+                    let is_refused = decide(self, &item.lease);
+                    outcomes.push(if is_refused {
+                        Outcome::Gone
+                    } else {
+                        self.extend(at, item)
+                    });
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn settle(&mut self, at: Instant, item: &Settlement) -> Outcome {
+        let outcome = self.ledger.settle(at, item);
+        let is_acked = outcome == Outcome::Done && item.settle == Settle::Ack;
+        if is_acked && self.dice.chance("ack forgotten", self.faults.ack_forgotten) {
+            self.ledger.forget_ack(at, &item.id);
+        }
+        outcome
+    }
+
+    fn extend(&mut self, at: Instant, item: &Extension) -> Outcome {
+        let late_extend = self.faults.late_extend;
+        if self.ledger.is_nacked(item) && self.dice.chance("extension after nack", late_extend) {
+            self.ledger.postpone(at, item);
+        }
+        self.ledger.extend(at, item)
+    }
+
+    /// Sends a call off; says when its answer comes, or its timeout.
+    pub(super) fn send_call(
+        &mut self,
+        now: Instant,
+        batch: Batch,
+        reply: Reply,
+        latency: &RangeInclusive<Duration>,
+    ) -> Result<Instant, Instant> {
+        let Faults {
+            request_lost,
+            reply_lost,
+            timeout,
+            request_delayed,
+            reply_delayed,
+            request_duplicated,
+            delay_max,
+            ..
+        } = self.faults;
+        let is_request_lost =
+            self.faults.is_black_hole(now) || self.dice.chance("request lost", request_lost);
+        let is_reply_lost = self.dice.chance("reply lost", reply_lost);
+        let slow = self.faults.slowness(now);
+        let delay = |wire: &Self, label, rate| {
+            let is_delayed = wire.dice.chance(label, rate);
+            let extra = if is_delayed {
+                delay_max
+            } else {
+                Duration::ZERO
+            };
+            wire.draw_latency(latency) + slow + wire.dice.duration("delay", extra)
+        };
+        let effect_at = now + delay(self, "request delayed", request_delayed);
+        let reply_at = effect_at + delay(self, "reply delayed", reply_delayed);
+        if !is_request_lost {
+            if self.dice.chance("request duplicated", request_duplicated) {
+                let again_at = effect_at + self.dice.duration("second request", delay_max);
+                let key = (again_at, self.next_serial());
+                let (nobody, _) = oneshot::channel();
+                self.calls.insert(key, (batch.clone(), nobody));
+            }
+            let key = (effect_at, self.next_serial());
+            self.calls.insert(key, (batch, reply));
+            self.changes += 1;
+        }
+        if is_request_lost || is_reply_lost {
+            Err(now + timeout)
+        } else {
+            Ok(reply_at)
+        }
+    }
+
+    /// Writes down each nack in a batch whose lease has an extension on its way that somebody
+    /// waits for.
+    pub(super) fn note_overtaking(&mut self, now: Instant, batch: &[Settlement]) {
+        for item in batch {
+            let is_extending = |(batch, reply): &(Batch, Reply)| match batch {
+                Batch::Extend(extensions) if !reply.is_canceled() => extensions
+                    .iter()
+                    .any(|extension| extension.lease == item.lease),
+                _ => false,
+            };
+            let is_nack = matches!(item.settle, Settle::Nack { .. });
+            if is_nack && self.calls.values().any(is_extending) {
+                let kind = FactKind::ExtensionOvertaken;
+                self.ledger.note_lease(now, &item.id, &item.lease, kind);
             }
         }
     }
@@ -108,6 +240,12 @@ impl Wire {
         if self.is_closed {
             return Some(Vec::new());
         }
+        let overshoot = self.faults.overshoot;
+        let count_max = if self.ledger.has_ready(now) && self.dice.chance("overshoot", overshoot) {
+            3 * count_max
+        } else {
+            count_max
+        };
         self.send(now, count_max, settings);
         let mut arrived = Vec::new();
         while arrived.len() < count_max
@@ -125,7 +263,8 @@ impl Wire {
     fn send(&mut self, now: Instant, count_max: usize, settings: &SimSettings) {
         while self.arrivals.len() < count_max && self.ledger.has_ready(now) {
             let nth = if settings.is_shuffled {
-                self.dice.usize(..self.ledger.ready_count(now))
+                let count = self.ledger.ready_count(now) as u64;
+                usize::try_from(self.dice.choose("next message", count)).unwrap_or(0)
             } else {
                 0
             };
@@ -133,13 +272,16 @@ impl Wire {
                 told: settings.lease,
                 real: settings.lease,
             };
-            if self.draw(settings.faults.early_expiry) {
-                lease.real = self.draw_latency(&(Duration::ZERO..=settings.lease));
+            if self.dice.chance("early expiry", self.faults.early_expiry) {
+                lease.real = self.dice.duration("real lease", settings.lease);
             }
             let received = self.ledger.deliver(now, nth, &lease);
             let latency = self.draw_latency(&settings.receive_latency);
-            if self.draw(settings.faults.duplicate) {
-                let delay = self.draw_latency(&(Duration::ZERO..=settings.lease));
+            if self
+                .dice
+                .chance("duplicate delivery", self.faults.duplicate)
+            {
+                let delay = self.dice.duration("second delivery", settings.lease);
                 let (id, token) = (&received.message.id, &received.message.lease);
                 self.ledger.note_lease(now, id, token, FactKind::Duplicated);
                 let key = (now + latency + delay, self.next_serial());
@@ -151,10 +293,10 @@ impl Wire {
     }
 
     /// When something happens next by itself.
-    pub(super) fn next_event(&self, now: Instant, faults: &Faults) -> Option<Instant> {
+    pub(super) fn next_event(&self, now: Instant) -> Option<Instant> {
         let call = self.calls.first_key_value().map(|(key, _)| key.0);
         let arrival = self.arrivals.first_key_value().map(|(key, _)| key.0);
-        let permanent = faults.permanent_from.filter(|from| *from > now);
+        let permanent = self.faults.permanent_from.filter(|from| *from > now);
         let deadline = self.ledger.next_deadline();
         let ready = self.ledger.next_ready(now);
         [call, arrival, permanent, deadline, ready]
@@ -168,18 +310,8 @@ impl Wire {
         self.serial
     }
 
-    /// Draws only where something can come of it, so that an honest broker's seed is the test's.
-    pub(super) fn draw(&mut self, probability: f64) -> bool {
-        probability > 0.0 && self.dice.f64() < probability
-    }
-
-    pub(super) fn draw_latency(&mut self, range: &RangeInclusive<Duration>) -> Duration {
-        let nanos = |duration: &Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let (low, high) = (nanos(range.start()), nanos(range.end()));
-        Duration::from_nanos(if low < high {
-            self.dice.u64(low..=high)
-        } else {
-            low
-        })
+    pub(super) fn draw_latency(&self, range: &RangeInclusive<Duration>) -> Duration {
+        let spread = range.end().saturating_sub(*range.start());
+        *range.start() + self.dice.duration("latency", spread)
     }
 }

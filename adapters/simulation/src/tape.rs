@@ -1,0 +1,246 @@
+//! Every choice of a simulation, written down: the tape.
+//!
+//! A choice has a label, for people, and a value below its count; 0 is always the harmless one: no
+//! fault, the first, the shortest. Played back, a tape makes the same run again, and a tape of
+//! fewer and smaller values makes a simpler one: that is what shrinking relies on.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// The values of a run's choices, in order. Choices beyond its end are 0.
+///
+/// Its text is short for what is mostly 0: `3.0x12.5` are 3, twelve times 0, and 5.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_sim::Tape;
+///
+/// let tape: Tape = "3.0x12.5".parse().unwrap();
+/// assert_eq!(tape.values().len(), 14);
+/// assert_eq!(tape.to_string(), "3.0x12.5");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tape(Vec<u64>);
+
+/// One choice of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What it was about.
+    pub label: &'static str,
+    /// What it came to.
+    pub value: u64,
+}
+
+/// A text is no [`Tape`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotATape;
+
+/// Makes a simulation's choices; all clones use one tape.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_sim::Simulation;
+///
+/// let sim = Simulation::new(7);
+/// let dice = sim.dice();
+/// let (size, is_slow) = (dice.choose("size", 10), dice.chance("slow", 0.5));
+///
+/// let dice = Simulation::replay(&sim.tape()).dice();
+/// assert_eq!(dice.choose("size", 10), size);
+/// assert_eq!(dice.chance("slow", 0.5), is_slow);
+/// ```
+#[derive(Clone)]
+pub struct Dice {
+    choices: Arc<Mutex<Choices>>,
+}
+
+struct Choices {
+    source: Source,
+    made: Vec<Choice>,
+    hits: BTreeMap<&'static str, u64>,
+}
+
+enum Source {
+    Seed(Rng),
+    Tape { values: Vec<u64>, next: usize },
+}
+
+impl Tape {
+    /// The values.
+    pub fn values(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// How many choices are not the harmless one.
+    pub fn fault_count(&self) -> usize {
+        self.0.iter().filter(|value| **value > 0).count()
+    }
+}
+
+impl From<Vec<u64>> for Tape {
+    /// Without the zeros at the end, which say nothing.
+    fn from(mut values: Vec<u64>) -> Self {
+        let length = values.iter().rposition(|value| *value > 0);
+        values.truncate(length.map_or(0, |last| last + 1));
+        Self(values)
+    }
+}
+
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = self.0.chunk_by(|one, other| one == other);
+        for (index, run) in runs.enumerate() {
+            let dot = if index == 0 { "" } else { "." };
+            match run {
+                [value] => write!(f, "{dot}{value}")?,
+                [value, ..] => write!(f, "{dot}{value}x{}", run.len())?,
+                [] => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Tape {
+    type Err = NotATape;
+
+    fn from_str(text: &str) -> Result<Self, NotATape> {
+        let mut values = Vec::new();
+        for part in text.trim().split('.').filter(|part| !part.is_empty()) {
+            let (value, count) = part.split_once('x').unwrap_or((part, "1"));
+            let value: u64 = value.parse().map_err(|_| NotATape)?;
+            let count: usize = count.parse().map_err(|_| NotATape)?;
+            if values.len() + count > TAPE_MAX {
+                return Err(NotATape);
+            }
+            values.resize(values.len() + count, value);
+        }
+        Ok(Self::from(values))
+    }
+}
+
+impl fmt::Display for NotATape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tape is numbers with dots between them, such as 3.0x12.5")
+    }
+}
+
+impl Error for NotATape {}
+
+impl Dice {
+    pub(crate) fn with_seed(seed: u64) -> Self {
+        Self::new(Source::Seed(Rng::with_seed(seed)))
+    }
+
+    pub(crate) fn with_tape(tape: &Tape) -> Self {
+        Self::new(Source::Tape {
+            values: tape.0.clone(),
+            next: 0,
+        })
+    }
+
+    fn new(source: Source) -> Self {
+        let choices = Choices {
+            source,
+            made: Vec::new(),
+            hits: BTreeMap::new(),
+        };
+        Self {
+            choices: Arc::new(Mutex::new(choices)),
+        }
+    }
+
+    /// One of `count` values from 0, which is the harmless one. Not on the tape when there is but
+    /// one.
+    pub fn choose(&self, label: &'static str, count: u64) -> u64 {
+        if count <= 1 {
+            return 0;
+        }
+        self.lock().make(label, |source| match source {
+            Source::Seed(dice) => dice.u64(..count),
+            Source::Tape { values, next } => take(values, next).min(count - 1),
+        })
+    }
+
+    /// Whether something happens that has a probability. Not on the tape when it cannot.
+    pub fn chance(&self, label: &'static str, probability: f64) -> bool {
+        if probability <= 0.0 {
+            return false;
+        }
+        let mut choices = self.lock();
+        let value = choices.make(label, |source| match source {
+            Source::Seed(dice) => u64::from(dice.f64() < probability),
+            Source::Tape { values, next } => take(values, next).min(1),
+        });
+        if value == 1 {
+            *choices.hits.entry(label).or_default() += 1;
+        }
+        value == 1
+    }
+
+    /// A duration of up to `max`; 0 is the shortest.
+    pub fn duration(&self, label: &'static str, max: Duration) -> Duration {
+        let nanos = u64::try_from(max.as_nanos()).unwrap_or(u64::MAX - 1);
+        Duration::from_nanos(self.choose(label, nanos.saturating_add(1)))
+    }
+
+    /// One of several; the first is the harmless one. Panics when there are none.
+    pub fn pick<T: Copy>(&self, label: &'static str, items: &[T]) -> T {
+        let index = self.choose(label, items.len() as u64);
+        items[usize::try_from(index).expect("below the length of a slice")]
+    }
+
+    /// The choices made so far.
+    pub fn choices(&self) -> Vec<Choice> {
+        self.lock().made.clone()
+    }
+
+    /// The values of the choices made so far.
+    pub fn tape(&self) -> Tape {
+        let choices = self.lock();
+        let values: Vec<u64> = choices.made.iter().map(|choice| choice.value).collect();
+        Tape::from(values)
+    }
+
+    /// How often each [`chance`](Self::chance) came about, by label.
+    pub fn hits(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().hits.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Choices> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Dice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dice")
+            .field("choices", &self.lock().made.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Choices {
+    fn make(&mut self, label: &'static str, draw: impl FnOnce(&mut Source) -> u64) -> u64 {
+        let value = draw(&mut self.source);
+        self.made.push(Choice { label, value });
+        value
+    }
+}
+
+fn take(values: &[u64], next: &mut usize) -> u64 {
+    let value = values.get(*next).copied().unwrap_or(0);
+    *next += 1;
+    value
+}
+
+/// Far more choices than any run makes, and no harm to memory.
+const TAPE_MAX: usize = 50_000_000;
