@@ -189,7 +189,7 @@ pub(crate) fn warn_if_driving(what: &str) {
     let Some(executor) = is_driving() else { return };
     // A thread that is ending has no such local, and needs no warning.
     let is_first = HAS_WARNED.try_with(|has| !has.replace(true));
-    if is_first == Ok(true) {
+    if is_first.unwrap_or(false) {
         let thread = thread::current();
         log::warn!(
             "thread {} drives {executor} and now waits for {what}: meanwhile none of its tasks \

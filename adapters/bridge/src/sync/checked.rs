@@ -208,7 +208,7 @@ fn nanos(duration: Duration) -> u64 {
 pub(crate) mod thread {
     use super::checker;
 
-    pub(crate) use checker::thread::{current, yield_now};
+    pub(crate) use checker::thread::{ThreadId, current, yield_now};
 
     /// As in the standard library.
     pub(crate) struct Builder(checker::thread::Builder);
