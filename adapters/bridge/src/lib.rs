@@ -62,7 +62,10 @@ mod portal;
 mod stream;
 
 pub use context::{ContextProbe, driving};
-pub use inventory::{DriverGuard, ThreadInfo, ThreadKind, ThreadState, inventory, register_driver};
+pub use inventory::{
+    DriverGuard, ThreadClaim, ThreadInfo, ThreadKind, ThreadState, claim_threads, inventory,
+    register_driver,
+};
 pub use panic::Panic;
 pub use pool::{
     BlockingError, BlockingPool, BlockingPoolBuilder, Busy, BusyReason, Cancelled, Job, JobContext,

@@ -1,17 +1,21 @@
 //! Every thread of the process: whose it is, what it does, since when.
 //!
 //! Threads of pools and close hooks are known from birth, vendor threads from their first push,
-//! driver threads while their guard lives or while they poll a portal's driver. Every other thread
-//! is listed under the owner `unclaimed`, with the name the operating system has for it (Linux
-//! only; elsewhere unclaimed threads are not listed).
+//! driver threads while their guard lives or while they poll a portal's driver. An SDK's internal
+//! threads, which never push, are known by their names where [`claim_threads`] says so. Every other
+//! thread is listed under the owner `unclaimed`, with the name the operating system has for it.
+//! Threads known by name and unclaimed ones are listed on Linux only.
 //!
 //! Deliberately absent: stack traces, CPU time, and any guess at who started an unclaimed thread.
 
+mod names;
 mod os;
 mod presence;
 mod registry;
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use crate::context::{Inside, Place, enter};
 use crate::sync::Arc;
@@ -37,7 +41,8 @@ pub struct ThreadInfo {
     pub os_id: Option<u32>,
     /// Whether it works, idles or waits.
     pub state: ThreadState,
-    /// Since when it is in this state; `None` if unclaimed.
+    /// Since when it is in this state; for a thread known by its name, since it started; `None` if
+    /// unclaimed.
     pub since: Option<Instant>,
 }
 
@@ -49,7 +54,7 @@ pub enum ThreadKind {
     Pool,
     /// The short-lived thread of a stream's close hook.
     Closer,
-    /// A foreign thread that has pushed into a stream.
+    /// A foreign thread that has pushed into a stream, or whose name [`claim_threads`] knows.
     Vendor,
     /// A thread that drives an executor, or that is polling a portal's driver.
     Driver,
@@ -65,8 +70,12 @@ pub enum ThreadState {
     Idle,
     /// It runs a job or polls a driver.
     Running,
-    /// It waits in a push until the stream has room.
+    /// It waits in a push until the stream has room, or, a worker, for a permit of its
+    /// [`Limiter`](crate::Limiter).
     Blocked,
+    /// It runs a job that was cancelled and whose owner no longer waits; see
+    /// [`Job::abandon_on_cancel`](crate::Job::abandon_on_cancel).
+    Abandoned,
     /// Its owner does not tell.
     Unknown,
 }
@@ -75,6 +84,35 @@ impl ThreadInfo {
     /// Whether the thread belongs to a part of the bridge.
     pub fn is_claimed(&self) -> bool {
         self.kind != ThreadKind::Unclaimed
+    }
+
+    /// How long it has been in its state: the time since [`since`](Self::since).
+    pub fn age(&self) -> Option<Duration> {
+        self.since.map(|since| since.elapsed())
+    }
+}
+
+impl fmt::Display for ThreadKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Pool => "pool",
+            Self::Closer => "closer",
+            Self::Vendor => "vendor",
+            Self::Driver => "driver",
+            Self::Unclaimed => "unclaimed",
+        })
+    }
+}
+
+impl fmt::Display for ThreadState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Blocked => "blocked",
+            Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
+        })
     }
 }
 
@@ -151,6 +189,54 @@ pub struct DriverGuard {
 impl Drop for DriverGuard {
     fn drop(&mut self) {
         registry::end_driver(self.id);
+    }
+}
+
+/// Says that every thread whose name begins with `prefix` belongs to `owner`, until the claim
+/// drops: for an SDK's internal threads, which never push and so are not met otherwise.
+///
+/// It covers threads that start later too, and yields to what is known better: a thread that has
+/// pushed belongs to its stream. Of several claims the longest prefix counts. The operating system
+/// keeps 15 bytes of a name, so no more of the prefix is compared. Linux only; elsewhere such
+/// threads are not listed.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{ThreadKind, claim_threads, inventory};
+///
+/// let (release, is_released) = std::sync::mpsc::channel::<()>();
+/// let sdk = std::thread::Builder::new()
+///     .name("acme-heartbeat".to_owned())
+///     .spawn(move || is_released.recv().unwrap_or(()))
+///     .unwrap();
+///
+/// let _claim = claim_threads("acme-", "acme-sdk");
+/// # if cfg!(target_os = "linux") {
+/// let find = || inventory().into_iter().find(|thread| thread.name == "acme-heartbeat");
+/// # while find().is_none() { std::thread::yield_now() } // It sets its name itself.
+/// let heartbeat = find().unwrap();
+/// assert_eq!((heartbeat.owner.as_str(), heartbeat.kind), ("acme-sdk", ThreadKind::Vendor));
+/// # }
+/// drop(release);
+/// sdk.join().unwrap();
+/// ```
+#[must_use = "the threads are claimed only while the claim lives"]
+pub fn claim_threads(prefix: impl Into<String>, owner: impl Into<String>) -> ThreadClaim {
+    ThreadClaim {
+        id: names::claim_names(prefix.into(), owner.into()),
+    }
+}
+
+/// Ends the claim of [`claim_threads`] when dropped.
+#[derive(Debug)]
+pub struct ThreadClaim {
+    id: u64,
+}
+
+impl Drop for ThreadClaim {
+    fn drop(&mut self) {
+        names::end_names(self.id);
     }
 }
 

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::names::named;
 use super::os::{current_os_id, cut, os_ids, os_name};
 use super::presence::polls;
 use super::{ThreadInfo, ThreadKind, ThreadState};
@@ -35,6 +36,8 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 struct Claims {
     worker: Option<(ThreadKind, Claim)>,
+    /// What a worker runs: a job, and inside it any that it runs while it waits.
+    jobs: Vec<(u64, Claim)>,
     drivers: Vec<(u64, Claim)>,
     vendor: Option<Claim>,
     streams: VecDeque<u64>,
@@ -93,15 +96,44 @@ impl Worker {
         let _ = CURRENT.try_with(|current| current.0.replace(Some(Arc::clone(&self.record))));
     }
 
-    /// Says what the thread does now; `None` is idle.
-    pub(crate) fn set_job(&self, job: Option<Cow<'static, str>>) {
-        let state = if job.is_some() {
-            ThreadState::Running
-        } else {
-            ThreadState::Idle
+    /// The thread runs the job with this id from now on, inside any that it runs already.
+    pub(crate) fn begin_job(&self, id: u64, label: Cow<'static, str>) {
+        let mut claims = self.record.claims.lock();
+        let Some((_, claim)) = &claims.worker else {
+            return;
+        };
+        let owner = Arc::clone(&claim.owner);
+        let claim = Claim::new(owner, Some(label), ThreadState::Running);
+        claims.jobs.push((id, claim));
+    }
+
+    /// The thread has ended the job with this id.
+    pub(crate) fn end_job(&self, id: u64) {
+        let mut claims = self.record.claims.lock();
+        claims.jobs.retain(|(job, _)| *job != id);
+        if claims.jobs.is_empty()
+            && let Some((_, claim)) = &mut claims.worker
+        {
+            claim.since = Instant::now();
+        }
+    }
+
+    /// The owner of the job with this id waits for it no longer.
+    pub(crate) fn abandon_job(&self, id: u64) {
+        let mut claims = self.record.claims.lock();
+        if let Some((_, claim)) = claims.jobs.iter_mut().find(|(job, _)| *job == id) {
+            (claim.state, claim.since) = (ThreadState::Abandoned, Instant::now());
+        }
+    }
+
+    /// Without a job, the thread waits for leave to take one, or is idle again.
+    pub(crate) fn set_blocked(&self, is_blocked: bool) {
+        let state = match is_blocked {
+            true => ThreadState::Blocked,
+            false => ThreadState::Idle,
         };
         if let Some((_, claim)) = &mut self.record.claims.lock().worker {
-            *claim = Claim::new(Arc::clone(&claim.owner), job, state);
+            (claim.state, claim.since) = (state, Instant::now());
         }
     }
 
@@ -201,7 +233,10 @@ impl Record {
         let poll = polls.get(&self.key).cloned();
         let claims = self.claims.lock();
         let best = match (&claims.worker, claims.drivers.last(), &claims.vendor) {
-            (Some((kind, claim)), _, _) => Some((*kind, claim.clone())),
+            (Some((kind, claim)), _, _) => {
+                let job = claims.jobs.last().map_or(claim, |(_, job)| job);
+                Some((*kind, job.clone()))
+            }
             (None, Some((_, claim)), _) => Some((ThreadKind::Driver, claim.clone())),
             (None, None, Some(claim)) => Some((ThreadKind::Vendor, claim.clone())),
             (None, None, None) => None,
@@ -274,16 +309,9 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
     let polls: BTreeMap<u64, Claim> = polls()
         .into_iter()
         .map(|(key, owner, since)| {
-            let state = ThreadState::Running;
-            (
-                key,
-                Claim {
-                    owner,
-                    job: None,
-                    state,
-                    since,
-                },
-            )
+            let mut claim = Claim::new(owner, None, ThreadState::Running);
+            claim.since = since;
+            (key, claim)
         })
         .collect();
     let mut threads: Vec<_> = records
@@ -292,7 +320,6 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
         .collect();
     // Known only from a claim that has ended, such as a dropped driver guard: listed below.
     threads.retain(ThreadInfo::is_claimed);
-    threads.sort_by_key(|thread| thread.os_id);
 
     let starting: Vec<String> = threads
         .iter()
@@ -305,7 +332,8 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
     // A worker of ours that has its name but has not yet bound its record is not listed twice.
     // Without a name it has ended since it was listed.
     let is_other = |it: &ThreadInfo| !it.name.is_empty() && !starting.contains(&it.name);
-    threads.extend(rest.filter(is_other));
+    threads.extend(rest.filter(is_other).map(named));
+    threads.sort_by_key(|thread| (!thread.is_claimed(), thread.os_id));
     threads
 }
 

@@ -4,7 +4,7 @@ use std::thread;
 
 use futures::FutureExt;
 
-use super::{ThreadInfo, ThreadKind, ThreadState, inventory, register_driver};
+use super::{ThreadInfo, ThreadKind, ThreadState, claim_threads, inventory, register_driver};
 use crate::testing::eventually;
 use crate::{Overflow, Portal, Push, callback_stream};
 
@@ -163,4 +163,64 @@ fn every_other_thread_is_listed_as_unclaimed_with_its_name() {
     assert_eq!(os_ids.len(), count);
     drop(release);
     stray.join().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_sdks_silent_threads_are_claimed_by_name_while_the_claim_lives() {
+    let (release, is_released) = channel::<()>();
+    let (started, has_started) = channel();
+    let silent = thread::Builder::new()
+        .name("acme-pull-of-orders".to_owned())
+        .spawn(move || {
+            started.send(()).unwrap();
+            assert!(is_released.recv().is_err());
+        })
+        .unwrap();
+    has_started.recv().unwrap();
+    let owner = || {
+        let found = inventory()
+            .into_iter()
+            .find(|it| it.name == "acme-pull-of-or")
+            .unwrap();
+        (found.owner.clone(), found.kind, found.age().is_some())
+    };
+    let is = |owner: &str, kind, has_age| (owner.to_owned(), kind, has_age);
+    assert_eq!(owner(), is("unclaimed", ThreadKind::Unclaimed, false));
+
+    let acme = claim_threads("acme-", "acme");
+    assert_eq!(owner(), is("acme", ThreadKind::Vendor, true));
+    // The longer prefix knows better, also where it is longer than what the system keeps.
+    let orders = claim_threads("acme-pull-of-orders", "orders");
+    assert_eq!(owner(), is("orders", ThreadKind::Vendor, true));
+    let found = inventory()
+        .into_iter()
+        .find(|it| it.owner == "orders")
+        .unwrap();
+    // Its start is told in hundredths of a second, and it started in this test.
+    assert!(found.age().unwrap() < std::time::Duration::from_secs(60));
+    drop(orders);
+    assert_eq!(owner(), is("acme", ThreadKind::Vendor, true));
+    drop(acme);
+    assert_eq!(owner(), is("unclaimed", ThreadKind::Unclaimed, false));
+    drop(release);
+    silent.join().unwrap();
+}
+
+#[test]
+fn a_thread_that_pushes_belongs_to_its_stream_and_not_to_its_name() {
+    let (sink, _stream) = callback_stream::<u32>("pushed-by-name")
+        .overflow(Overflow::Fail)
+        .build();
+    thread::Builder::new()
+        .name("pusher-by-name".to_owned())
+        .spawn(move || {
+            let _claim = claim_threads("pusher-by-name", "its-name");
+            assert_eq!(sink.push(1), Push::Queued);
+            assert_eq!(owned_by("pushed-by-name").len(), 1);
+            assert!(owned_by("its-name").is_empty());
+        })
+        .unwrap()
+        .join()
+        .unwrap();
 }

@@ -80,9 +80,9 @@ fn next_job(shared: &Shared, seat: u64) -> Option<Queued> {
 }
 
 fn run(shared: &Shared, worker: &Worker, id: u64, job: Box<dyn Runnable>) {
-    worker.set_job(Some(job.context().label_cow()));
+    worker.begin_job(id, job.context().label_cow());
     let (panicked, tell) = job.run();
-    worker.set_job(None);
+    worker.end_job(id);
 
     // First the place, then the news: whoever hears the result finds room for the next job.
     let mut state = shared.lock();

@@ -3,7 +3,7 @@
 use crate::BlockingPool;
 use crate::inventory::{ThreadKind, announce};
 use crate::panic::contain;
-use crate::sync::{Arc, Mutex, thread};
+use crate::sync::{Arc, Mutex, thread, unique_id};
 
 use super::CloseReason;
 
@@ -56,7 +56,7 @@ impl Errand {
     fn run(&self) {
         let run = self.run.lock().take();
         let Some(run) = run else { return };
-        if let Err(panic) = contain(move || run(self.reason)) {
+        if let Err(panic) = contain(move || run(self.reason.clone())) {
             log::error!(
                 "the close hook of {} panicked: {}",
                 self.stream,
@@ -73,7 +73,7 @@ fn spawn(errand: &Arc<Errand>) -> std::io::Result<()> {
     // The handle is dropped: the thread ends by itself, and until then the inventory shows it.
     let spawned = thread::Builder::new().name(name).spawn(move || {
         worker.begin();
-        worker.set_job(Some(ON_CLOSE.into()));
+        worker.begin_job(unique_id(), ON_CLOSE.into());
         errand.run();
     });
     spawned.map(drop)
