@@ -83,7 +83,7 @@ fn core_and_the_vendor_sdk_name_none_of_ours() {
 }
 
 #[test]
-fn adapters_name_core_only_and_the_local_broker_also_its_bridge_and_its_sdk() {
+fn adapters_name_core_only_except_a_broker_with_its_sdk_and_an_executor_with_its_probe() {
     let workspace = Workspace::load();
     let mut seen = 0;
     for (name, folder) in &workspace.folders {
@@ -93,6 +93,7 @@ fn adapters_name_core_only_and_the_local_broker_also_its_bridge_and_its_sdk() {
         seen += 1;
         let may_name: &[&str] = match name.as_str() {
             "mayhem-local" => &["mayhem-bridge", "mayhem-core", "vendor-sdk"],
+            "mayhem-smol" | "mayhem-tokio" => &["mayhem-bridge", "mayhem-core"],
             _ => &["mayhem-core"],
         };
         let named = workspace.ours_named_by(name);

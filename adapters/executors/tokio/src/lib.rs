@@ -19,6 +19,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "bridge")]
+mod probe;
+
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -26,6 +29,9 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_core::{Clock, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
+
+#[cfg(feature = "bridge")]
+pub use probe::register_probe;
 
 /// Tells the time since boot, suspend included (`CLOCK_BOOTTIME`).
 ///
