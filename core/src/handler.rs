@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use futures::task::{FutureObj, Spawn};
 
-use crate::delivery::{InlineWatch, SpawnedWatch};
+use crate::delivery::SpawnedWatch;
 use crate::isolate::{Isolated, Unwatched, isolate};
 use crate::{Delivery, Verdict};
 
@@ -35,6 +35,10 @@ impl<F: AsyncFn(&Delivery) -> Verdict> Handler for F {
 
 /// How handlers are run: [`Inline`] or [`Spawned`]. Sealed.
 pub trait Execution: sealed::Sealed {
+    /// Whether the handler runs in the future that `execute` returns.
+    #[doc(hidden)]
+    const IS_INLINE: bool;
+
     /// Runs the handler of one delivery to its end.
     #[doc(hidden)]
     fn execute(&self, delivery: Delivery) -> impl Future<Output = Finish>;
@@ -66,10 +70,11 @@ pub enum Finish {
 }
 
 impl<H: Handler> Execution for Inline<H> {
+    const IS_INLINE: bool = true;
+
+    // Its slot contains panics, drops it when it is cancelled and times its polls.
     async fn execute(&self, delivery: Delivery) -> Finish {
-        // The call is inside the block: a handler may panic before it has made its future.
-        let handling = async { self.0.handle(&delivery).await };
-        isolate(&InlineWatch(&delivery), handling).await.into()
+        Finish::Verdict(self.0.handle(&delivery).await)
     }
 }
 
@@ -78,6 +83,8 @@ where
     S: Spawn,
     F: for<'a> Fn(&'a Delivery) -> BoxFuture<'a, Verdict> + Send + Sync + 'static,
 {
+    const IS_INLINE: bool = false;
+
     async fn execute(&self, delivery: Delivery) -> Finish {
         let (sender, receiver) = oneshot::channel();
         let handler = Arc::clone(&self.handler);

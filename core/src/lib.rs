@@ -106,7 +106,7 @@
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
 //! `backoff`, `event`, `report`, `control` (what it says and hears), `lease` (who holds what until
 //! when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message),
-//! `consumer` (the engine).
+//! `slots` (where handlers run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
@@ -122,6 +122,7 @@ mod lease;
 mod message;
 mod report;
 mod signal;
+mod slots;
 #[cfg(test)]
 mod testing;
 mod time;

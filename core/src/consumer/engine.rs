@@ -1,7 +1,8 @@
 //! The engine: one bounded pass over everything that may have happened.
 //!
-//! Everything asynchronous is polled with the waker of `run()` in every pass, or stands in a
-//! `FuturesUnordered`, so that a wake costs as much as what woke. What is deliberately absent:
+//! Handlers stand in slots, and everything else that is asynchronous is polled with the waker of
+//! `run()` in every pass or stands in a `FuturesUnordered`, so that a wake costs as much as what
+//! woke. What is deliberately absent:
 //! locks held while anything of the user's runs.
 
 use std::collections::VecDeque;
@@ -14,7 +15,6 @@ use std::task::{Context, Poll};
 
 use async_channel::Receiver;
 use fastrand::Rng;
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
@@ -28,6 +28,7 @@ use crate::control::{Notice, Shared};
 use crate::handler::Finish;
 use crate::isolate::panic_message;
 use crate::lease::{Handle, LeaseSettings, LeaseTable};
+use crate::slots::Slots;
 use crate::{Broker, Caps, Delivery, Event, Failure, Instant, Phase, Plan, Report, Stats, Totals};
 
 /// The state of a running consumer, apart from its handlers.
@@ -49,6 +50,8 @@ pub(super) struct Engine<'a> {
     pub(super) stats: Stats,
     pub(super) failure: Option<Failure>,
     pub(super) rng: Rng,
+    /// Whether handlers were cancelled since they were last polled.
+    pub(super) is_cancelling: bool,
     finished: Vec<(Handle, Finish)>,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
@@ -83,32 +86,45 @@ impl<'a> Engine<'a> {
             stops: Box::pin(stops),
             stats: Stats::default(),
             failure: None,
+            is_cancelling: false,
             finished: Vec::new(),
             sleep: None,
         }
     }
 
+    /// How many handlers may run at a time: permits, and no more than there are messages.
+    pub(super) fn handlers_max(&self) -> usize {
+        let Settings {
+            concurrency,
+            prefetch,
+            ..
+        } = self.settings;
+        concurrency.min(prefetch).min(HANDLERS_MAX)
+    }
+
     /// Makes progress until there is none, or for [`PASSES_MAX`] passes.
-    pub(super) fn poll<D, S>(
+    pub(super) fn poll<F, S>(
         &mut self,
         cx: &mut Context<'_>,
-        handlers: &mut FuturesUnordered<D>,
+        handlers: &mut Slots<F>,
         start: &S,
+        is_inline: bool,
     ) -> Poll<Report>
     where
-        D: Future<Output = (Handle, Finish)>,
-        S: Fn(Handle, Delivery) -> D,
+        F: Future<Output = Finish>,
+        S: Fn(Delivery) -> F,
     {
         // Before anything is looked at: what happens after the look wakes.
         self.shared.register(cx.waker());
+        handlers.ready().register(cx.waker());
         for _ in 0..PASSES_MAX {
-            let is_busy = self.pass(cx, handlers, start);
+            let is_busy = self.pass(cx, handlers, start, is_inline);
             self.check();
             if self.stats.phase == Phase::Closed {
                 self.shared.publish(self.stats);
                 return Poll::Ready(self.report());
             }
-            if !is_busy {
+            if !is_busy && handlers.ready().sleep() {
                 self.shared.publish(self.stats);
                 return Poll::Pending;
             }
@@ -120,19 +136,20 @@ impl<'a> Engine<'a> {
     }
 
     /// Looks at everything once; returns whether another look may find more.
-    fn pass<D, S>(
+    fn pass<F, S>(
         &mut self,
         cx: &mut Context<'_>,
-        handlers: &mut FuturesUnordered<D>,
+        handlers: &mut Slots<F>,
         start: &S,
+        is_inline: bool,
     ) -> bool
     where
-        D: Future<Output = (Handle, Finish)>,
-        S: Fn(Handle, Delivery) -> D,
+        F: Future<Output = Finish>,
+        S: Fn(Delivery) -> F,
     {
         let now = self.shared.clock.now();
         let mut is_busy = self.poll_stops(cx, now);
-        let now = self.poll_handlers(cx, now, handlers);
+        let now = self.poll_handlers(now, handlers, is_inline);
         is_busy |= self.handle_notices();
         is_busy |= self.handle_finished(now);
         is_busy |= self.poll_shields(cx, now);
@@ -143,7 +160,8 @@ impl<'a> Engine<'a> {
             let Some((handle, delivery)) = self.next_start(now) else {
                 break;
             };
-            handlers.push(start(handle, delivery));
+            let handler = start(delivery.clone());
+            handlers.insert(handle, delivery, handler);
             is_busy = true;
         }
         is_busy |= self.flush(now);
@@ -152,31 +170,21 @@ impl<'a> Engine<'a> {
     }
 
     /// Polls the handlers that were woken; returns the time afterwards.
-    fn poll_handlers<D>(
+    fn poll_handlers<F: Future<Output = Finish>>(
         &mut self,
-        cx: &mut Context<'_>,
         now: Instant,
-        handlers: &mut FuturesUnordered<D>,
-    ) -> Instant
-    where
-        D: Future<Output = (Handle, Finish)>,
-    {
+        handlers: &mut Slots<F>,
+        is_inline: bool,
+    ) -> Instant {
         // Once handlers are cancelled all of them get their last poll before any deadline counts.
-        let count_max = if self.stats.phase >= Phase::Grace {
-            usize::MAX
-        } else {
-            FINISHED_MAX
-        };
+        if std::mem::take(&mut self.is_cancelling) {
+            handlers.wake_all();
+        }
         // Relaxed: inline handlers are polled right here.
         self.shared
             .poll_ended
             .store(now.as_nanos(), Ordering::Relaxed);
-        while self.finished.len() < count_max {
-            let Poll::Ready(Some(finished)) = handlers.poll_next_unpin(cx) else {
-                break;
-            };
-            self.finished.push(finished);
-        }
+        handlers.poll(is_inline, &mut self.finished);
         Instant::from_nanos(self.shared.poll_ended.load(Ordering::Relaxed))
     }
 
@@ -303,5 +311,5 @@ const PASSES_MAX: usize = 8;
 /// How many handlers start in one pass.
 const STARTS_MAX: usize = 256;
 
-/// How many handlers end in one pass.
-const FINISHED_MAX: usize = 256;
+/// How many handlers may run at a time at most: their bits take 2 MiB.
+const HANDLERS_MAX: usize = 1 << 24;

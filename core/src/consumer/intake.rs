@@ -92,7 +92,8 @@ impl Engine<'_> {
     /// The next delivery to start, if there is a permit for it.
     pub(super) fn next_start(&mut self, now: Instant) -> Option<(Handle, Delivery)> {
         let may_start = self.stats.phase == Phase::Running && self.failure.is_none();
-        while may_start && self.stats.running < self.settings.concurrency {
+        let running_max = self.handlers_max();
+        while may_start && self.stats.running < running_max {
             let handle = self.waiting.pop_front()?;
             let Some(lease) = self.table.get(handle) else {
                 continue;

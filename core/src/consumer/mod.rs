@@ -14,8 +14,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use async_channel::Receiver;
-use futures::stream::FuturesUnordered;
-
 pub use builder::{Builder, NoBroker, NoClock, NoHandler};
 
 use builder::Settings;
@@ -23,6 +21,7 @@ use engine::Engine;
 
 use crate::control::Shared;
 use crate::handler::Execution;
+use crate::slots::Slots;
 use crate::{Broker, Control, Plan, Report};
 
 /// Receives messages under lease, runs a handler for each, and settles them.
@@ -66,11 +65,10 @@ impl<E: Execution> Consumer<E> {
             control,
             stops,
         } = self;
-        let execution = &execution;
-        let start = |handle, delivery| async move { (handle, execution.execute(delivery).await) };
         let mut engine = Engine::new(&*broker, settings, shared, stops);
-        let mut handlers = FuturesUnordered::new();
-        let report = poll_fn(|cx| engine.poll(cx, &mut handlers, &start)).await;
+        let mut handlers = Slots::new(engine.handlers_max());
+        let start = |delivery| execution.execute(delivery);
+        let report = poll_fn(|cx| engine.poll(cx, &mut handlers, &start, E::IS_INLINE)).await;
         // Kept until now: without any sender a stop could not be waited for.
         drop(control);
         report

@@ -137,6 +137,7 @@ impl Engine<'_> {
 
     /// Has every running handler dropped at its next poll.
     fn cancel_handlers(&mut self) {
+        self.is_cancelling = true;
         for handle in self.table.handles() {
             if let Some(running) = self.running_mut(handle) {
                 running.delivery.cancel();

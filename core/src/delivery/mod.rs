@@ -117,10 +117,11 @@ impl Delivery {
         self.scope.lost.set();
     }
 
-    /// Has the handler dropped at its next poll, which this brings about.
+    /// Has the handler dropped at its next poll, which this brings about if it is a task.
     pub(crate) fn cancel(&self) {
         // Release, then wake: pairs with the order register, then load in `Watch::before`.
         self.scope.cancelled.store(true, Ordering::Release);
+        // A spawned handler's; inline ones are polled by the engine, which has cancelled them.
         self.scope.waker.wake();
     }
 
@@ -154,6 +155,12 @@ impl Delivery {
                 took,
             }));
         }
+    }
+
+    /// A poll of an inline handler has ended. Polls follow one another, so that the end of one is
+    /// the start of the next and one clock read per poll is enough.
+    pub(crate) fn poll_ended(&self) {
+        self.check_poll(self.scope.shared.chain_poll());
     }
 
     fn before_poll(&self, cx: &mut Context<'_>) -> bool {
@@ -199,20 +206,6 @@ impl Future for LeaseLost {
     }
 }
 
-/// Watches a handler that is polled by the engine: polls follow one another, so that the end of
-/// one is the start of the next and one clock read per poll is enough.
-pub(crate) struct InlineWatch<'a>(pub(crate) &'a Delivery);
-
-impl Watch for InlineWatch<'_> {
-    fn before(&self, cx: &mut Context<'_>) -> bool {
-        self.0.before_poll(cx)
-    }
-
-    fn after(&self) {
-        self.0.check_poll(self.0.scope.shared.chain_poll());
-    }
-}
-
 /// Watches a handler that is a task of its own: nothing is known about the time between its polls.
 pub(crate) struct SpawnedWatch<'a> {
     delivery: &'a Delivery,
@@ -249,7 +242,7 @@ struct Scope {
     shared: Arc<Shared>,
     deadline: AtomicU64,
     cancelled: AtomicBool,
-    /// The handler's, for cancellation.
+    /// The spawned handler's, for cancellation.
     waker: AtomicWaker,
     lost: Signal,
     last_error: Mutex<Option<String>>,

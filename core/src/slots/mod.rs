@@ -1,0 +1,143 @@
+//! Where handlers run: their futures stay in place, and a slot is used again and again.
+//!
+//! A slot has one allocation for the future, which [`Pin::set`] fills again, and one for its waker.
+//! What is deliberately absent: fairness by order of the wakes. In a pass every woken handler is
+//! polled once, in the order of the slots, so that none waits for another's second poll.
+
+mod ready;
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crate::Delivery;
+use crate::handler::Finish;
+use crate::isolate::panic_message;
+use crate::lease::Handle;
+
+pub(crate) use ready::Ready;
+use ready::{SlotWaker, bits};
+
+/// Handlers in reusable slots.
+pub(crate) struct Slots<F> {
+    slots: Vec<Slot<F>>,
+    free: Vec<usize>,
+    ready: Arc<Ready>,
+}
+
+impl<F: Future<Output = Finish>> Slots<F> {
+    /// Room for at most `count_max` handlers; memory is taken as it is needed.
+    pub(crate) fn new(count_max: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: Ready::new(count_max),
+        }
+    }
+
+    pub(crate) fn ready(&self) -> &Arc<Ready> {
+        &self.ready
+    }
+
+    /// Takes a handler in, to be polled in the next pass. There must be room.
+    pub(crate) fn insert(&mut self, handle: Handle, delivery: Delivery, future: F) {
+        let index = self.free.pop().unwrap_or_else(|| self.add());
+        let slot = &mut self.slots[index];
+        slot.delivery = Some((handle, delivery));
+        slot.future.set(Some(future));
+        self.ready.add(index);
+    }
+
+    /// Polls every handler that was woken, once, and pushes those that ended to `finished`.
+    ///
+    /// With `is_watched` the handler runs in the slot itself: its delivery's cancellation drops it,
+    /// and its polls are timed. Otherwise the slot only waits for it.
+    pub(crate) fn poll(&mut self, is_watched: bool, finished: &mut Vec<(Handle, Finish)>) {
+        let Self { slots, free, ready } = self;
+        ready.take_all(|first, word| {
+            for bit in bits(word) {
+                let index = first + bit;
+                // None: woken after its end, when it was not used again.
+                let Some(slot) = slots.get_mut(index) else {
+                    continue;
+                };
+                let Some(finish) = slot.poll(is_watched) else {
+                    continue;
+                };
+                if let Some((handle, _)) = slot.delivery.take() {
+                    finished.push((handle, finish));
+                }
+                free.push(index);
+            }
+        });
+    }
+
+    /// Has every handler polled in the next pass.
+    pub(crate) fn wake_all(&self) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.delivery.is_some() {
+                self.ready.add(index);
+            }
+        }
+    }
+
+    fn add(&mut self) -> usize {
+        let index = self.slots.len();
+        let ready = Arc::clone(&self.ready);
+        self.slots.push(Slot {
+            delivery: None,
+            waker: Waker::from(Arc::new(SlotWaker { index, ready })),
+            future: Box::pin(None),
+        });
+        index
+    }
+}
+
+impl<F> Drop for Slots<F> {
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| slot.future.set(None))) {
+                // The text is of no use: nobody waits for what was dropped.
+                panic_message(payload);
+            }
+        }
+    }
+}
+
+struct Slot<F> {
+    delivery: Option<(Handle, Delivery)>,
+    waker: Waker,
+    future: Pin<Box<Option<F>>>,
+}
+
+impl<F: Future<Output = Finish>> Slot<F> {
+    /// Polls the handler; returns how it ended, with its future dropped, once it has.
+    fn poll(&mut self, is_watched: bool) -> Option<Finish> {
+        let future = self.future.as_mut().as_pin_mut()?;
+        let (_, delivery) = self.delivery.as_ref()?;
+        let ended = if is_watched && delivery.is_cancelled() {
+            Finish::Cancelled
+        } else {
+            let mut cx = Context::from_waker(&self.waker);
+            // Unwind safe: after a panic the future is dropped and never polled again.
+            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx)));
+            if is_watched {
+                delivery.poll_ended();
+            }
+            match polled {
+                Ok(Poll::Pending) => return None,
+                Ok(Poll::Ready(finish)) => finish,
+                Err(payload) => Finish::Panicked(panic_message(payload)),
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(|| self.future.set(None))) {
+            Ok(()) => Some(ended),
+            Err(payload) => Some(Finish::Panicked(panic_message(payload))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
