@@ -4,7 +4,7 @@
 //! after the text, or as fields of the object. Whatever they hold is escaped. Standard error that
 //! is closed or full loses lines and nothing else.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic;
 use std::thread;
 
@@ -15,7 +15,7 @@ use log::kv::{self, VisitSource};
 use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value};
 
-use crate::output::{escape, json_line, rfc3339};
+use crate::output::{Stdout, escape, json_line, rfc3339};
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -27,11 +27,11 @@ pub enum Format {
     Json,
 }
 
-/// Starts the process's logger and has panics logged too; a second call changes nothing.
+/// Starts the process's logger over `errors` and has panics logged too; a second call changes nothing.
 ///
 /// `verbosity` is 0 for what an operator wants to see, more for detail, less for silence.
 /// `RUST_LOG`, where it is set, decides instead.
-pub fn start(format: Format, verbosity: i8) {
+pub fn start(format: Format, verbosity: i8, errors: Stdout) {
     let mut builder = env_logger::Builder::new();
     if let Ok(filters) = std::env::var("RUST_LOG") {
         builder.parse_filters(&filters);
@@ -42,7 +42,8 @@ pub fn start(format: Format, verbosity: i8) {
             builder.filter_module(own, level);
         }
     }
-    let is_colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_colored = errors.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    builder.target(env_logger::Target::Pipe(Box::new(Lines(errors))));
     builder.format(move |formatter, record| match format {
         Format::Text => text(formatter, record, is_colored),
         Format::Json => formatter.write_all(json_line(&object(record)).as_bytes()),
@@ -61,6 +62,20 @@ pub fn start(format: Format, verbosity: i8) {
     }));
 }
 
+/// The logger's way to standard error; it writes a line at a time.
+struct Lines(Stdout);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.text(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn level_of(verbosity: i8) -> LevelFilter {
     match verbosity {
         ..=-3 => LevelFilter::Off,
@@ -72,7 +87,7 @@ fn level_of(verbosity: i8) -> LevelFilter {
     }
 }
 
-fn text(formatter: &mut Formatter, record: &Record<'_>, is_colored: bool) -> std::io::Result<()> {
+fn text(formatter: &mut Formatter, record: &Record<'_>, is_colored: bool) -> io::Result<()> {
     let (color, plain) = match (is_colored, record.level()) {
         (false, _) => ("", ""),
         (true, Level::Error) => ("\u{1b}[31m", "\u{1b}[0m"),

@@ -41,10 +41,15 @@ impl Stdout {
         Self::over(Sink::File(file.into()))
     }
 
+    /// The process's standard error, for what is logged.
+    pub fn errors() -> Self {
+        Self::over(Sink::Errors)
+    }
+
     /// The same file, its lines written by a thread of their own: writing never waits for a reader.
     ///
-    /// A reader that is thousands of lines behind loses lines, which is logged. Without a thread to
-    /// spare, the lines are written directly.
+    /// A reader that is thousands of lines behind loses lines; it is logged, unless it is the log that
+    /// is not read. Without a thread to spare, the lines are written directly.
     #[must_use]
     pub fn queued(self) -> Self {
         let queue = Queue::start(Arc::clone(&self.shared)).map(Arc::new);
@@ -101,6 +106,7 @@ impl Stdout {
     pub fn is_terminal(&self) -> bool {
         match &self.shared.sink {
             Sink::Standard => std::io::stdout().is_terminal(),
+            Sink::Errors => std::io::stderr().is_terminal(),
             Sink::File(file) => file.is_terminal(),
         }
     }
@@ -250,6 +256,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn is_log(&self) -> bool {
+        matches!(self.sink, Sink::Errors)
+    }
+
     fn write(&self, lines: &str) {
         // Relaxed: a flag on its own; seeing it late costs one more failed write.
         if self.closed.load(Ordering::Relaxed) {
@@ -258,21 +268,21 @@ impl Shared {
         // Held across the write: a line that the pipe takes in two parts must not be torn by
         // another thread's.
         let _turn = self.turn.lock();
-        if let Err(errno) = self.write_all(lines.as_bytes()) {
-            if errno != Errno::PIPE {
-                *self.error.lock() = Some(errno);
-            }
-            self.closed.store(true, Ordering::Relaxed);
+        match (self.write_all(lines.as_bytes()), &self.sink) {
+            (Ok(()), _) => return,
+            // A log on a full disk goes on when there is room again.
+            (Err(errno), Sink::Errors) if errno != Errno::PIPE => return,
+            (Err(errno), _) if errno != Errno::PIPE => *self.error.lock() = Some(errno),
+            (Err(_), _) => {}
         }
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     fn write_all(&self, mut bytes: &[u8]) -> Result<(), Errno> {
-        let standard;
+        let (standard, errors) = (std::io::stdout(), std::io::stderr());
         let file = match &self.sink {
-            Sink::Standard => {
-                standard = std::io::stdout();
-                standard.as_fd()
-            }
+            Sink::Standard => standard.as_fd(),
+            Sink::Errors => errors.as_fd(),
             Sink::File(file) => file.as_fd(),
         };
         while !bytes.is_empty() {
@@ -294,6 +304,7 @@ impl Shared {
 
 enum Sink {
     Standard,
+    Errors,
     File(OwnedFd),
 }
 

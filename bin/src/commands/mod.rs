@@ -3,8 +3,8 @@
 //! Those about requests work on the state's files, whether a daemon is running or not. `run` and
 //! `demo` only start the service; everything that runs for longer lives there.
 
-use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use jiff::Timestamp;
@@ -43,16 +43,24 @@ pub fn main() -> ExitCode {
     if let Command::DemoChild(args) = &cli.command {
         return demo_child::run(args);
     }
-    logging::start(cli.common.log, cli.common.verbosity());
+    let errors = match cli.command {
+        // Neither stops because nobody reads its log.
+        Command::Run(_) | Command::Demo(_) => Stdout::errors().queued(),
+        _ => Stdout::errors(),
+    };
+    logging::start(cli.common.log, cli.common.verbosity(), errors.clone());
     let stdout = Stdout::new();
     let done = dispatch(cli.command, &cli.common, &stdout).and_then(|()| stdout.finish());
-    match done {
-        Ok(()) => Exit::Done.into(),
+    let exit = match done {
+        Ok(()) => Exit::Done,
         Err(failure) => {
-            report(&failure, cli.common.log);
-            failure.exit().into()
+            report(&failure, cli.common.log, &errors);
+            failure.exit()
         }
-    }
+    };
+    // Ignored: whoever reads nothing misses the last lines too.
+    let _ = errors.flush(FLUSH_MAX);
+    exit.into()
 }
 
 fn dispatch(command: Command, common: &Common, stdout: &Stdout) -> Result<(), Failure> {
@@ -78,7 +86,7 @@ fn dispatch(command: Command, common: &Common, stdout: &Stdout) -> Result<(), Fa
 }
 
 /// Says in one line on standard error why the program did not end well.
-fn report(failure: &Failure, format: Format) {
+fn report(failure: &Failure, format: Format, errors: &Stdout) {
     if failure.message().is_empty() {
         return;
     }
@@ -91,6 +99,8 @@ fn report(failure: &Failure, format: Format) {
             "message": failure.message(),
         })),
     };
-    // Ignored: there is nowhere left to complain. The exit code says it too.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    errors.text(&line);
 }
+
+/// How long a slow reader of standard error is waited for at the end.
+const FLUSH_MAX: Duration = Duration::from_millis(300);

@@ -16,25 +16,32 @@ use super::Shared;
 pub(super) struct Queue {
     sender: SyncSender<Job>,
     dropped: AtomicU64,
+    /// Whether it is the log itself, in which nothing can be said about it.
+    is_log: bool,
 }
 
 impl Queue {
     /// Starts the thread; `None` when the system has none to spare.
     pub(super) fn start(shared: Arc<Shared>) -> Option<Self> {
         let (sender, jobs) = sync_channel(LINES_MAX);
+        let is_log = shared.is_log();
         std::thread::Builder::new()
-            .name("stdout".to_owned())
+            .name(if is_log { "stderr" } else { "stdout" }.to_owned())
             .spawn(move || write_all(&shared, &jobs))
             .ok()?;
         let dropped = AtomicU64::new(0);
-        Some(Self { sender, dropped })
+        Some(Self {
+            sender,
+            dropped,
+            is_log,
+        })
     }
 
     /// Never waits.
     pub(super) fn push(&self, lines: &str) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(Job::Lines(lines.to_owned())) {
             // Relaxed: a counter on its own.
-            if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+            if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 && !self.is_log {
                 log::warn!("standard output is not being read: its lines are dropped from now on");
             }
         }
@@ -56,7 +63,7 @@ impl Queue {
         let left = deadline.saturating_duration_since(Instant::now());
         let is_flushed = finished.recv_timeout(left) != Err(RecvTimeoutError::Timeout);
         let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > 0 {
+        if dropped > 0 && !self.is_log {
             log::warn!("{dropped} lines were dropped because standard output was not read");
         }
         is_flushed && dropped == 0

@@ -132,6 +132,12 @@ impl Parts {
             }
             ended
         };
+        log::info!(
+            "up as pid {}: {} targets, state {}",
+            std::process::id(),
+            config.targets().count(),
+            config.service.state.display()
+        );
         let work = async {
             let (report, published) = future::join(consumer.run(), companion).await;
             let threads = threads();

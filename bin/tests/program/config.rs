@@ -1,13 +1,11 @@
 //! Configs from outside: written, checked, and refused by every command that reads one.
 
-mod place;
-
 use std::fs;
 use std::io::Write;
 
 use serde_json::Value;
 
-use place::{CONFIG, Place};
+use crate::place::{CONFIG, Place};
 
 #[test]
 fn a_missing_config_is_one_line_that_says_what_to_do() {

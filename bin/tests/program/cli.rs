@@ -1,13 +1,11 @@
 //! The command line from outside: what is printed where, and the exit codes. No daemon is needed.
 
-mod place;
-
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use place::{CONFIG, Ended, Place};
+use crate::place::{CONFIG, Ended, Place};
 
 #[test]
 fn every_command_explains_itself_with_examples() {

@@ -1,0 +1,9 @@
+//! The program as its users meet it: run from outside, by its command line.
+
+mod cli;
+mod config;
+mod demo_child;
+mod hosts;
+mod place;
+mod service;
+mod streams;
