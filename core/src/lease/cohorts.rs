@@ -1,19 +1,34 @@
 //! Timers for many leases that end at about the same time.
 //!
-//! Leases that came in one batch share a timer, so that arming one is a push to a vector and most
-//! are cancelled, by a count, before it fires.
+//! Leases that came in one batch share a timer: a cohort is a list through the leases themselves,
+//! so that arming and disarming touch a lease and its neighbours, whatever their number. Only a
+//! cohort that appears or disappears is looked up by its instant.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Handle;
+use super::slab::{Handle, Slab};
+use super::slot::Lease;
 use crate::Instant;
 
 /// Groups of leases by the instant at which something is due.
 #[derive(Debug)]
 pub(super) struct Cohorts {
     tick_nanos: u64,
-    by_instant: BTreeMap<Instant, Cohort>,
+    cohorts: Vec<Cohort>,
+    free: Vec<u32>,
+    by_tick: BTreeMap<Instant, u32>,
+    /// The cohort that was used last: it stays when it is empty, because it is the likeliest to be
+    /// used next. No other is ever empty.
+    last: Option<u32>,
+}
+
+/// A lease's place in a cohort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    cohort: u32,
+    before: Option<Neighbour>,
+    after: Option<Neighbour>,
 }
 
 impl Cohorts {
@@ -22,7 +37,10 @@ impl Cohorts {
         let tick_nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1);
         Self {
             tick_nanos,
-            by_instant: BTreeMap::new(),
+            cohorts: Vec::new(),
+            free: Vec::new(),
+            by_tick: BTreeMap::new(),
+            last: None,
         }
     }
 
@@ -41,78 +59,127 @@ impl Cohorts {
         Instant::from_nanos(instant.as_nanos().saturating_add(self.tick_nanos - rest))
     }
 
-    /// Adds a lease to the cohort of `tick`, which `floor` or `ceil` returned.
-    pub(super) fn add(&mut self, tick: Instant, handle: Handle) {
-        let cohort = self.by_instant.entry(tick).or_default();
-        cohort.live += 1;
-        cohort.members.push(handle);
+    /// Adds the lease in slot `index`, which is in no cohort, to that of `tick`, which `floor` or
+    /// `ceil` returned; its place is to be kept in the lease.
+    pub(super) fn add<T>(
+        &mut self,
+        tick: Instant,
+        index: u32,
+        leases: &mut Slab<Lease<T>>,
+    ) -> Place {
+        let number = self.cohort_of(tick);
+        let cohort = &mut self.cohorts[number as usize];
+        let neighbour = Some(Neighbour::new(index));
+        let before = cohort.tail;
+        cohort.tail = neighbour;
+        match before {
+            None => cohort.head = neighbour,
+            Some(before) => place_mut(leases, before).after = neighbour,
+        }
+        Place {
+            cohort: number,
+            before,
+            after: None,
+        }
     }
 
-    /// Takes a lease out of the cohort of `tick`; `is_live` tells which members are still in it.
-    pub(super) fn cancel(&mut self, tick: Instant, is_live: impl Fn(Handle) -> bool) {
-        let Some(cohort) = self.by_instant.get_mut(&tick) else {
-            return;
-        };
-        cohort.live -= 1;
-        if cohort.live == 0 {
-            self.by_instant.remove(&tick);
-        } else if cohort.members.len() > 4 * cohort.live + COMPACT_MIN {
-            // A few stragglers must not keep the memory of all.
-            cohort.members.retain(|handle| is_live(*handle));
-            cohort.members.sort_unstable();
-            cohort.members.dedup();
-            cohort.members.shrink_to_fit();
+    /// Takes a lease out of its place.
+    pub(super) fn remove<T>(&mut self, place: Place, leases: &mut Slab<Lease<T>>) {
+        let cohort = &mut self.cohorts[place.cohort as usize];
+        match place.before {
+            None => cohort.head = place.after,
+            Some(before) => place_mut(leases, before).after = place.after,
+        }
+        match place.after {
+            None => cohort.tail = place.before,
+            Some(after) => place_mut(leases, after).before = place.before,
+        }
+        if cohort.head.is_none() && self.last != Some(place.cohort) {
+            self.forget(place.cohort);
         }
     }
 
     /// When the first cohort is due.
     pub(super) fn first(&self) -> Option<Instant> {
-        self.by_instant.keys().next().copied()
+        // At most one is empty.
+        self.by_tick
+            .iter()
+            .find(|(_, number)| self.cohorts[**number as usize].head.is_some())
+            .map(|(tick, _)| *tick)
     }
 
-    /// Takes at most `count_max` leases out of the cohorts that are due by `until`.
-    ///
-    /// `claim` disarms the timer of a member and returns whether it was armed for that tick: a
-    /// lease that was taken out and put back is listed twice and claimed once.
-    pub(super) fn take_due(
-        &mut self,
-        until: Instant,
-        count_max: usize,
-        mut claim: impl FnMut(Handle, Instant) -> bool,
-    ) -> Vec<Handle> {
-        let mut due = Vec::new();
-        while due.len() < count_max {
-            let Some(mut entry) = self.by_instant.first_entry() else {
-                break;
-            };
-            let tick = *entry.key();
-            if tick > until {
-                break;
+    /// The first lease of the first cohort, if that is due by `until`.
+    pub(super) fn first_due<T>(&self, until: Instant, leases: &Slab<Lease<T>>) -> Option<Handle> {
+        let (_, number) = self
+            .by_tick
+            .range(..=until)
+            .find(|(_, number)| self.cohorts[**number as usize].head.is_some())?;
+        let head = self.cohorts[*number as usize].head?;
+        Some(leases.handle_at(head.index()))
+    }
+
+    fn cohort_of(&mut self, tick: Instant) -> u32 {
+        if let Some(last) = self.last {
+            let cohort = &self.cohorts[last as usize];
+            if cohort.tick == tick {
+                return last;
             }
-            let cohort = entry.get_mut();
-            while cohort.live > 0 && due.len() < count_max {
-                let Some(handle) = cohort.members.pop() else {
-                    break;
-                };
-                if claim(handle, tick) {
-                    cohort.live -= 1;
-                    due.push(handle);
-                }
-            }
-            if cohort.live == 0 {
-                entry.remove();
+            if cohort.head.is_none() {
+                self.forget(last);
             }
         }
-        due
+        let (cohorts, free) = (&mut self.cohorts, &mut self.free);
+        let number = *self.by_tick.entry(tick).or_insert_with(|| {
+            let cohort = Cohort {
+                tick,
+                head: None,
+                tail: None,
+            };
+            if let Some(number) = free.pop() {
+                cohorts[number as usize] = cohort;
+                return number;
+            }
+            cohorts.push(cohort);
+            u32::try_from(cohorts.len() - 1).expect("fewer cohorts than leases")
+        });
+        self.last = Some(number);
+        number
+    }
+
+    fn forget(&mut self, number: u32) {
+        self.by_tick.remove(&self.cohorts[number as usize].tick);
+        self.free.push(number);
+        if self.last == Some(number) {
+            self.last = None;
+        }
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cohort {
-    live: usize,
-    /// The live ones, and some that were cancelled.
-    members: Vec<Handle>,
+    tick: Instant,
+    head: Option<Neighbour>,
+    tail: Option<Neighbour>,
 }
 
-/// Below this many members a cohort is not worth compacting.
-const COMPACT_MIN: usize = 64;
+/// The slot of a lease, plus one: as an option it takes no more room than the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Neighbour(std::num::NonZeroU32);
+
+impl Neighbour {
+    fn new(index: u32) -> Self {
+        Self(std::num::NonZeroU32::MIN.saturating_add(index))
+    }
+
+    fn index(self) -> u32 {
+        self.0.get() - 1
+    }
+}
+
+fn place_mut<T>(leases: &mut Slab<Lease<T>>, neighbour: Neighbour) -> &mut Place {
+    leases
+        .at_mut(neighbour.index())
+        .timer
+        .place_mut()
+        .expect("a neighbour in a cohort is in that cohort")
+}

@@ -118,6 +118,7 @@ impl<T> LeaseTable<T> {
             let Some(lease) = self.leases.get_mut(handle) else {
                 continue;
             };
+            lease.is_waiting = false;
             let duration = self.settings.lease.min(lease.ends - now);
             // At the end of the longest lease an extension would change nothing: let it run out.
             if now + duration <= lease.deadline || now >= lease.deadline {
@@ -147,26 +148,27 @@ impl<T> LeaseTable<T> {
 
     /// Moves leases whose renewal is due by `until` to the waiting ones.
     pub(super) fn take_renewals(&mut self, until: Instant, count_max: usize) {
-        let leases = &mut self.leases;
-        let due = self.renewals.take_due(until, count_max, |handle, tick| {
-            leases
-                .get_mut(handle)
-                .is_some_and(|lease| lease.timer.claim(Timer::Renew(tick)))
-        });
-        for handle in due {
+        for _ in 0..count_max {
+            let Some(handle) = self.renewals.first_due(until, &self.leases) else {
+                break;
+            };
+            self.stop_timer(handle);
             self.queue(handle);
         }
     }
 
     /// Has a held lease wait for an extension, and run out if it gets none.
     fn queue(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get(handle) else {
+        let Some(lease) = self.leases.get_mut(handle) else {
             return;
         };
-        if lease.is_lost || lease.stage != Stage::Held {
+        if lease.is_lost || lease.stage == Stage::Sent {
             return;
         }
-        self.waiting.insert((lease.deadline, handle));
+        if lease.stage == Stage::Held {
+            lease.is_waiting = true;
+            self.waiting.insert((lease.deadline, handle));
+        }
         if matches!(lease.timer, Timer::Off) {
             self.arm_expiry(handle);
         }

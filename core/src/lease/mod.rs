@@ -6,6 +6,7 @@
 
 mod cohorts;
 mod extensions;
+mod index;
 mod slab;
 mod slot;
 mod table;

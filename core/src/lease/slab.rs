@@ -7,47 +7,62 @@ pub(crate) struct Handle {
     generation: u32,
 }
 
-/// Values in reusable slots.
+impl Handle {
+    pub(super) fn index(self) -> u32 {
+        self.index
+    }
+}
+
+/// Values in reusable slots, which never move.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    /// Each with room for [`CHUNK`]: growing copies nothing.
+    chunks: Vec<Vec<Slot<T>>>,
     free: Vec<u32>,
+    len: usize,
 }
 
 impl<T> Slab<T> {
     pub(super) fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            chunks: Vec::new(),
             free: Vec::new(),
+            len: 0,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.len
     }
 
     pub(super) fn insert(&mut self, value: T) -> Handle {
+        self.len += 1;
         if let Some(index) = self.free.pop() {
-            let slot = &mut self.slots[index as usize];
+            let slot = &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK];
             slot.value = Some(value);
             return Handle {
                 index,
                 generation: slot.generation,
             };
         }
-        let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 messages in hand");
-        self.slots.push(Slot {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let number = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[number];
+        let index = number * CHUNK + chunk.len();
+        chunk.push(Slot {
             generation: 0,
             value: Some(value),
         });
         Handle {
-            index,
+            index: u32::try_from(index).expect("fewer than 2^32 messages in hand"),
             generation: 0,
         }
     }
 
     pub(super) fn get(&self, handle: Handle) -> Option<&T> {
-        let slot = self.slots.get(handle.index as usize)?;
+        let slot = self.slot(handle.index)?;
         if slot.generation == handle.generation {
             slot.value.as_ref()
         } else {
@@ -56,7 +71,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
-        let slot = self.slots.get_mut(handle.index as usize)?;
+        let slot = self.slot_mut(handle.index)?;
         if slot.generation == handle.generation {
             slot.value.as_mut()
         } else {
@@ -65,7 +80,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, handle: Handle) -> Option<T> {
-        let slot = self.slots.get_mut(handle.index as usize)?;
+        let slot = self.slot_mut(handle.index)?;
         if slot.generation != handle.generation {
             return None;
         }
@@ -73,18 +88,43 @@ impl<T> Slab<T> {
         // Wraps after four billion uses of one slot, when no handle that old is left.
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(handle.index);
+        self.len -= 1;
         Some(value)
     }
 
+    /// The handle of the value in slot `index`.
+    pub(super) fn handle_at(&self, index: u32) -> Handle {
+        let generation = self.slot(index).map_or(0, |slot| slot.generation);
+        Handle { index, generation }
+    }
+
+    /// The value in slot `index`, which has one.
+    pub(super) fn at_mut(&mut self, index: u32) -> &mut T {
+        self.slot_mut(index)
+            .and_then(|slot| slot.value.as_mut())
+            .expect("a slot that is linked to has a value")
+    }
+
     pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.slots
+        self.chunks
             .iter()
+            .flatten()
             .zip(0_u32..)
             .filter(|(slot, _)| slot.value.is_some())
             .map(|(slot, index)| Handle {
                 index,
                 generation: slot.generation,
             })
+    }
+
+    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+        let index = index as usize;
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
     }
 }
 
@@ -93,6 +133,9 @@ struct Slot<T> {
     generation: u32,
     value: Option<T>,
 }
+
+/// Slots allocated at a time.
+const CHUNK: usize = 1024;
 
 #[cfg(test)]
 mod tests;

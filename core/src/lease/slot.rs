@@ -1,5 +1,7 @@
 //! One lease of the table.
 
+use super::cohorts::Place;
+use super::index::IdHash;
 use crate::{Instant, LeaseToken, MessageId};
 
 /// One lease.
@@ -16,7 +18,10 @@ pub(crate) struct Lease<T> {
     pub(super) epoch: u32,
     /// When it has lasted as long as it may.
     pub(super) ends: Instant,
+    pub(super) hash: IdHash,
     pub(super) stage: Stage,
+    /// Whether it is among those that wait for an extension.
+    pub(super) is_waiting: bool,
     pub(super) timer: Timer,
 }
 
@@ -31,17 +36,15 @@ pub(super) enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Off,
-    Renew(Instant),
-    Expire(Instant),
+    Renew(Place),
+    Expire(Place),
 }
 
 impl Timer {
-    /// Disarms the timer if it is `armed`, and returns whether it was.
-    pub(super) fn claim(&mut self, armed: Timer) -> bool {
-        let is_armed = *self == armed;
-        if is_armed {
-            *self = Self::Off;
+    pub(super) fn place_mut(&mut self) -> Option<&mut Place> {
+        match self {
+            Self::Off => None,
+            Self::Renew(place) | Self::Expire(place) => Some(place),
         }
-        is_armed
     }
 }

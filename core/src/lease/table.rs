@@ -1,10 +1,11 @@
 //! The lease table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cohorts::Cohorts;
 use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
+use super::index::Index;
 use super::slab::{Handle, Slab};
 use super::slot::{Lease, Stage, Timer};
 use crate::{Instant, LeaseToken, MessageId};
@@ -30,7 +31,7 @@ pub(crate) struct LeaseSettings {
 pub(crate) struct LeaseTable<T> {
     pub(super) settings: LeaseSettings,
     pub(super) leases: Slab<Lease<T>>,
-    pub(super) by_id: HashMap<MessageId, Handle>,
+    pub(super) by_id: Index,
     pub(super) renewals: Cohorts,
     pub(super) expiries: Cohorts,
     /// Due for an extension, earliest deadline first.
@@ -66,7 +67,7 @@ impl<T> LeaseTable<T> {
         Self {
             settings,
             leases: Slab::new(),
-            by_id: HashMap::new(),
+            by_id: Index::new(),
             renewals: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
@@ -88,21 +89,36 @@ impl<T> LeaseTable<T> {
             self.adopt(now, handle, token, deadline);
             return Inserted::Merged(handle);
         }
+        Inserted::Held(self.insert_new(now, id, token, deadline, owner()))
+    }
+
+    /// Takes up the lease of a message that is not in hand.
+    pub(crate) fn insert_new(
+        &mut self,
+        now: Instant,
+        id: &MessageId,
+        token: &LeaseToken,
+        deadline: Instant,
+        owner: T,
+    ) -> Handle {
+        let hash = self.by_id.hash(id.as_str());
         let handle = self.leases.insert(Lease {
             id: id.clone(),
             token: token.clone(),
             epoch: 0,
             deadline,
             ends: now + self.settings.lease_max,
+            hash,
             stage: Stage::Held,
+            is_waiting: false,
             is_lost: false,
             is_extending: false,
             timer: Timer::Off,
-            owner: owner(),
+            owner,
         });
-        self.by_id.insert(id.clone(), handle);
+        self.by_id.insert(hash, handle.index());
         self.arm(now, handle);
-        Inserted::Held(handle)
+        handle
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -118,7 +134,13 @@ impl<T> LeaseTable<T> {
     }
 
     pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
-        self.by_id.get(id).copied()
+        let hash = self.by_id.hash(id.as_str());
+        let is_it = |index| {
+            let lease = self.leases.get(self.leases.handle_at(index));
+            lease.is_some_and(|lease| lease.id == *id)
+        };
+        let index = self.by_id.find(hash, is_it)?;
+        Some(self.leases.handle_at(index))
     }
 
     pub(crate) fn get(&self, handle: Handle) -> Option<&Lease<T>> {
@@ -132,10 +154,8 @@ impl<T> LeaseTable<T> {
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
         self.disarm(handle);
         let lease = self.leases.remove(handle)?;
-        // A detached lease may have a successor under its id.
-        if self.find(&lease.id) == Some(handle) {
-            self.by_id.remove(&lease.id);
-        }
+        // Not there if it was detached; a successor under its id has another slot.
+        self.by_id.remove(lease.hash, handle.index());
         Some(lease.owner)
     }
 
@@ -146,7 +166,7 @@ impl<T> LeaseTable<T> {
             return;
         };
         if lease.stage == Stage::Sent && lease.token != *newer {
-            self.by_id.remove(&lease.id);
+            self.by_id.remove(lease.hash, handle.index());
         }
     }
 
@@ -160,12 +180,18 @@ impl<T> LeaseTable<T> {
 
     /// Stops extending a lease: its settlement is decided.
     pub(crate) fn settle(&mut self, handle: Handle) {
-        self.disarm(handle);
         let Some(lease) = self.leases.get_mut(handle) else {
             return;
         };
         lease.stage = Stage::Settling;
-        self.arm_expiry(handle);
+        if std::mem::take(&mut lease.is_waiting) {
+            self.waiting.remove(&(lease.deadline, handle));
+        }
+        // A renewal stays: most settlements are sent before it is due, and if not it becomes an
+        // expiry then.
+        if lease.timer == Timer::Off {
+            self.arm_expiry(handle);
+        }
     }
 
     /// Notes that a settlement is on its way; returns under which token.
@@ -207,7 +233,11 @@ impl<T> LeaseTable<T> {
     /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind at a time.
     pub(crate) fn poll(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::default();
-        for handle in self.take_expired(now) {
+        for _ in 0..POLL_COUNT_MAX {
+            let Some(handle) = self.expiries.first_due(now, &self.leases) else {
+                break;
+            };
+            self.stop_timer(handle);
             // Sooner than its tick never, but a lease may have been extended meanwhile.
             let is_over = self
                 .leases
@@ -253,15 +283,6 @@ impl<T> LeaseTable<T> {
         self.rearm(now, handle);
     }
 
-    fn take_expired(&mut self, now: Instant) -> Vec<Handle> {
-        let leases = &mut self.leases;
-        self.expiries.take_due(now, POLL_COUNT_MAX, |handle, tick| {
-            leases
-                .get_mut(handle)
-                .is_some_and(|lease| lease.timer.claim(Timer::Expire(tick)))
-        })
-    }
-
     /// Arms the timer of a lease, in no queue, after its deadline has moved.
     pub(super) fn rearm(&mut self, since: Instant, handle: Handle) {
         match self
@@ -285,17 +306,17 @@ impl<T> LeaseTable<T> {
         };
         let margin = (lease.deadline - since).min(self.settings.lease) / 2;
         let tick = self.renewals.floor(lease.deadline - margin);
-        lease.timer = Timer::Renew(tick);
-        self.renewals.add(tick, handle);
+        let place = self.renewals.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Renew(place);
     }
 
     pub(super) fn arm_expiry(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get_mut(handle) else {
+        let Some(lease) = self.leases.get(handle) else {
             return;
         };
         let tick = self.expiries.ceil(lease.deadline);
-        lease.timer = Timer::Expire(tick);
-        self.expiries.add(tick, handle);
+        let place = self.expiries.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Expire(place);
     }
 
     /// Takes a lease out of every queue it is in.
@@ -303,18 +324,20 @@ impl<T> LeaseTable<T> {
         let Some(lease) = self.leases.get_mut(handle) else {
             return;
         };
-        self.waiting.remove(&(lease.deadline, handle));
-        let timer = std::mem::replace(&mut lease.timer, Timer::Off);
-        let leases = &self.leases;
-        let is_armed = |handle| {
-            leases
-                .get(handle)
-                .is_some_and(|lease: &Lease<T>| lease.timer == timer)
+        if std::mem::take(&mut lease.is_waiting) {
+            self.waiting.remove(&(lease.deadline, handle));
+        }
+        self.stop_timer(handle);
+    }
+
+    pub(super) fn stop_timer(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
         };
-        match timer {
+        match std::mem::replace(&mut lease.timer, Timer::Off) {
             Timer::Off => {}
-            Timer::Renew(tick) => self.renewals.cancel(tick, is_armed),
-            Timer::Expire(tick) => self.expiries.cancel(tick, is_armed),
+            Timer::Renew(place) => self.renewals.remove(place, &mut self.leases),
+            Timer::Expire(place) => self.expiries.remove(place, &mut self.leases),
         }
     }
 }
