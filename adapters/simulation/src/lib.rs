@@ -46,15 +46,21 @@
 //! assert_eq!(broker.truth(&id).fate, Fate::Acked);
 //! ```
 mod broker;
+mod check;
 mod clock;
 mod executor;
+mod explore;
 mod fingerprint;
 mod hazards;
+mod store;
 mod tape;
 mod world;
 
 pub use broker::{Fact, FactKind, Fate, Faults, SettleKind, SimBroker, SimSettings, Truth};
+pub use check::{Checker, Hold, INVARIANTS, Promises};
 pub use clock::SimClock;
 pub use executor::{Hang, SimSpawn, Simulation, Violation};
+pub use explore::{Found, attempt, explore, shrink};
 pub use hazards::{Hazards, Schedule};
+pub use store::{CommitFailed, SimStore, StoreSettings};
 pub use tape::{Choice, Dice, NotATape, Tape};

@@ -1,0 +1,253 @@
+//! What the checker remembers.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Verdict};
+
+use super::Time;
+use crate::SettleKind;
+
+/// What a consumer was told, and what its world is like: which promises it can be held to.
+#[derive(Clone, Debug)]
+pub struct Promises {
+    /// As the builder was told.
+    pub concurrency: usize,
+    /// As the builder was told.
+    pub prefetch: usize,
+    /// As the builder was told.
+    pub lease: Duration,
+    /// As the builder was told.
+    pub lease_max: Duration,
+    /// As the builder was told.
+    pub max_deliveries: u32,
+    /// As the builder was told.
+    pub backoff: Backoff,
+    /// Whether nothing goes wrong at all: then no lease may run out.
+    pub is_honest: bool,
+    /// Whether a lease lasts as long as the consumer was told, and is delivered once.
+    pub keeps_leases: bool,
+    /// Whether the broker may deliver more than it was asked for.
+    pub may_overshoot: bool,
+    /// Whether the broker may fail for good.
+    pub may_break: bool,
+}
+
+/// What the checker looks at, by the names that violations have.
+pub const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "conservation",
+        "deliveries received are those ended and those in hand, at every step",
+    ),
+    (
+        "one end",
+        "each delivery has exactly one end, and the report counts the events",
+    ),
+    (
+        "no early ack",
+        "an ack is asked for only after the verdict of that delivery was an ack",
+    ),
+    (
+        "verdict kept",
+        "the settlement is the one that the verdict asked for",
+    ),
+    (
+        "safe before ack",
+        "an ack that counts comes after the effect is safe",
+    ),
+    ("one settlement", "a lease is settled one way only"),
+    (
+        "no late extension",
+        "a lease is not extended once it is to be settled, or its handler ended",
+    ),
+    (
+        "no overtaking",
+        "a nack waits for the extension of its lease",
+    ),
+    (
+        "lease shown",
+        "a handler is never told that it has longer than the broker gives it",
+    ),
+    ("leases kept", "with an honest broker no lease runs out"),
+    (
+        "longest lease",
+        "no lease is extended beyond its longest time",
+    ),
+    (
+        "extension rate",
+        "a lease is extended no more often than three times in its length",
+    ),
+    ("permits", "no more handlers run than may"),
+    ("room", "no more deliveries are in hand than may be"),
+    (
+        "order of phases",
+        "a consumer never goes back to an earlier phase",
+    ),
+    (
+        "no start after stop",
+        "no handler starts once the consumer is draining",
+    ),
+    (
+        "closed is closed",
+        "no handler runs once the consumer has ended",
+    ),
+    ("stop in time", "a stop takes no longer than its plan"),
+    (
+        "nothing held",
+        "after a stop in order no message stays under lease",
+    ),
+    (
+        "told once",
+        "every panic and every failed branch is told exactly once",
+    ),
+    (
+        "no early dead letter",
+        "a dead letter is a verdict, or the last attempt",
+    ),
+    (
+        "no failure",
+        "a consumer does not stop by itself unless its broker broke",
+    ),
+    (
+        "nothing lost",
+        "every message ends as acked, or dead for a reason that a handler gave",
+    ),
+    ("progress", "the backlog is drained in the end"),
+    (
+        "in hand once",
+        "one message is with one handler of a consumer at a time",
+    ),
+];
+
+/// Says whether the effect of a message is safe.
+pub(super) type IsSafe = Box<dyn FnMut(&MessageId) -> bool + Send>;
+
+#[derive(Default)]
+pub(super) struct Checks {
+    pub(super) promises: Promises,
+    /// Which consumer: the handlers of an earlier one may still be dropped.
+    pub(super) life: u32,
+    pub(super) is_closed: bool,
+    pub(super) open: HashMap<(MessageId, u32), i64>,
+    pub(super) open_count: i64,
+    pub(super) counts: Counts,
+    pub(super) messages: HashMap<MessageId, Message>,
+    pub(super) leases: HashMap<LeaseToken, Lease>,
+    pub(super) running: usize,
+    pub(super) phase: Phase,
+    pub(super) draining: Option<Mark>,
+    pub(super) stops: Vec<(Mark, Plan)>,
+    pub(super) closed: Option<Mark>,
+    pub(super) panics: u64,
+    pub(super) branch_failures: u64,
+    pub(super) is_safe: Option<IsSafe>,
+    /// How many messages are under lease.
+    pub(super) leased: i64,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) ends: [u64; ENDS],
+    pub(super) received: u64,
+    pub(super) panics: u64,
+    pub(super) branch_failures: u64,
+}
+
+/// One message, over all consumers.
+#[derive(Default)]
+pub(super) struct Message {
+    /// When the lease that counts really ends.
+    pub(super) until: Option<Instant>,
+    /// The handlers of this consumer's life.
+    pub(super) generations: Vec<Generation>,
+}
+
+/// One handler of one message.
+pub(super) struct Generation {
+    /// Which delivery of the message it was started for.
+    pub(super) delivery: u64,
+    pub(super) attempt: u32,
+    pub(super) holds: u32,
+    pub(super) end: Option<(End, Mark)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Verdict(Verdict),
+    Panicked,
+    Cancelled,
+}
+
+#[derive(Default)]
+pub(super) struct Lease {
+    /// In which consumer's life it was settled, and how.
+    pub(super) settled: Option<(u32, SettleKind)>,
+    pub(super) is_duplicated: bool,
+    pub(super) delivered_at: Instant,
+    pub(super) extensions: u32,
+}
+
+/// A handler that was started.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    pub(super) life: u32,
+    pub(super) generation: usize,
+}
+
+/// An instant, and the time that was stolen until then.
+pub(super) type Mark = Time;
+
+impl Time {
+    /// Whether the program has had time of its own since `mark`.
+    pub(super) fn is_well_after(self, mark: Self) -> bool {
+        self.now - mark.now > self.stolen - mark.stolen
+    }
+}
+
+impl Promises {
+    /// Whether a delay is what the backoff may give after an attempt.
+    pub(super) fn may_back_off(&self, attempt: u32, delay: Duration) -> bool {
+        let Backoff {
+            base, max, factor, ..
+        } = self.backoff;
+        let factor = factor
+            .checked_pow(attempt.saturating_sub(1))
+            .unwrap_or(u32::MAX);
+        let whole = base.saturating_mul(factor).min(max);
+        let least = match self.backoff.jitter {
+            mayhem_core::Jitter::None => whole,
+            mayhem_core::Jitter::Equal => whole / 2,
+            mayhem_core::Jitter::Full => Duration::ZERO,
+        };
+        (least.saturating_sub(NANOSECOND)..=whole).contains(&delay)
+    }
+}
+
+impl Default for Promises {
+    /// What a consumer with the default settings promises, whatever its broker does.
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            prefetch: 1000,
+            lease: Duration::from_secs(60),
+            lease_max: Duration::from_secs(30 * 60),
+            max_deliveries: 5,
+            backoff: Backoff::default(),
+            is_honest: false,
+            keeps_leases: false,
+            may_overshoot: true,
+            may_break: true,
+        }
+    }
+}
+
+/// Which of the deliveries of its message a token is of: `m-1/3` is of the third.
+pub(super) fn delivery_of(token: &LeaseToken) -> u64 {
+    let number = token.as_str().rsplit_once('/').map(|(_, number)| number);
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// How many ends a delivery can have.
+pub(super) const ENDS: usize = 7;
+
+const NANOSECOND: Duration = Duration::from_nanos(1);

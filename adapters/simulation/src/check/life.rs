@@ -1,0 +1,299 @@
+//! What a consumer's events, its stats and its handlers must be like.
+
+use std::time::Duration;
+
+use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report, Stats};
+
+use super::checks::{Checks, ENDS, End, Generation, Promises, Start, delivery_of};
+use super::{Broken, Time};
+
+impl Checks {
+    pub(super) fn begin(&mut self, promises: Promises) {
+        let Self {
+            life,
+            messages,
+            leases,
+            is_safe,
+            leased,
+            ..
+        } = std::mem::take(self);
+        *self = Self {
+            promises,
+            life: life + 1,
+            messages,
+            leases,
+            is_safe,
+            leased,
+            ..Self::default()
+        };
+        for message in self.messages.values_mut() {
+            message.generations.clear();
+        }
+    }
+
+    pub(super) fn stats(&self, stats: &Stats) -> Result<(), Broken> {
+        let Stats {
+            totals,
+            outstanding,
+            buffered,
+            running,
+            settling,
+            ..
+        } = *stats;
+        let ended = totals.acked
+            + totals.nacked
+            + totals.released
+            + totals.dead_lettered
+            + totals.expired
+            + totals.abandoned
+            + totals.merged;
+        // A consumer that is dropped or has crashed does not count any further.
+        if totals.received != ended + outstanding as u64
+            || outstanding != buffered + running + settling
+        {
+            return Err(Broken("conservation", format!("{stats:?}")));
+        }
+        let Promises {
+            concurrency,
+            prefetch,
+            may_overshoot,
+            ..
+        } = self.promises;
+        if running > concurrency {
+            return Err(Broken("permits", format!("{running} of {concurrency}")));
+        }
+        let room = if may_overshoot {
+            3 * prefetch
+        } else {
+            prefetch
+        };
+        if stats.phase == Phase::Running && outstanding > room {
+            return Err(Broken("room", format!("{outstanding} of {room}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
+        match event {
+            Event::HandlerPanicked { .. } => self.counts.panics += 1,
+            Event::BranchFailed { .. } => self.counts.branch_failures += 1,
+            Event::Phase(phase) => {
+                if *phase < self.phase {
+                    let phases = format!("from {:?} to {phase:?}", self.phase);
+                    return Err(Broken("order of phases", phases));
+                }
+                self.phase = *phase;
+                match phase {
+                    Phase::Draining => self.draining = Some(time),
+                    Phase::Closed => self.closed = Some(time),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        let Some(key) = event.delivery() else {
+            return Ok(());
+        };
+        let change = match end_of(event) {
+            Some(end) => {
+                self.counts.ends[end] += 1;
+                -1
+            }
+            None if matches!(event, Event::Received(_)) => {
+                self.counts.received += 1;
+                1
+            }
+            None => return Ok(()),
+        };
+        let open = self.open.entry((key.id.clone(), key.attempt)).or_default();
+        *open += change;
+        self.open_count += change;
+        if *open < 0 {
+            let detail = format!("{key} ends more often than it was received");
+            return Err(Broken("one end", detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn start(&mut self, delivery: &Delivery, time: Time) -> Result<Start, Broken> {
+        let name = delivery.key();
+        if self.is_closed {
+            return Err(Broken("closed is closed", format!("{name} starts")));
+        }
+        if let Some(draining) = self.draining
+            && time.is_well_after(draining)
+        {
+            return Err(Broken("no start after stop", format!("{name} starts")));
+        }
+        self.running += 1;
+        if self.running > self.promises.concurrency {
+            let detail = format!("{name} is one of {}", self.running);
+            return Err(Broken("permits", detail));
+        }
+        let message = self.messages.entry(delivery.id().clone()).or_default();
+        // One whose handler has ended unseen, in the task that runs it, is not looked for here.
+        if message.generations.iter().any(|it| it.end.is_none()) {
+            return Err(Broken("in hand once", format!("{name} starts again")));
+        }
+        message.generations.push(Generation {
+            delivery: delivery_of(delivery.lease_token()),
+            attempt: delivery.attempt(),
+            holds: 0,
+            end: None,
+        });
+        Ok(Start {
+            life: self.life,
+            generation: message.generations.len() - 1,
+        })
+    }
+
+    pub(super) fn poll(
+        &self,
+        start: &Start,
+        id: &MessageId,
+        remaining: Option<Duration>,
+        time: Time,
+    ) -> Result<(), Broken> {
+        if start.life != self.life || self.is_closed {
+            return Err(Broken("closed is closed", format!("{id} is still handled")));
+        }
+        let remaining = remaining.unwrap_or_default();
+        if !self.promises.keeps_leases || remaining.is_zero() {
+            return Ok(());
+        }
+        let until = self.messages.get(id).and_then(|message| message.until);
+        if until.is_none_or(|until| time.now + remaining > until) {
+            let detail = format!("{id}: {remaining:?} left, but it ends at {until:?}");
+            return Err(Broken("lease shown", detail));
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        start: &Start,
+        id: &MessageId,
+        end: End,
+        time: Time,
+    ) -> Result<(), Broken> {
+        if start.life != self.life {
+            return Ok(());
+        }
+        self.running = self.running.saturating_sub(1);
+        self.panics += u64::from(matches!(end, End::Panicked) && !self.is_closed);
+        let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
+        if let Some(generation) = generations.and_then(|it| it.get_mut(start.generation)) {
+            generation.end = Some((end, time));
+        }
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, id: &MessageId) -> usize {
+        let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
+        let Some(generations) = generations.filter(|it| !it.is_empty()) else {
+            return 0;
+        };
+        let last = generations.len() - 1;
+        generations[last].holds += 1;
+        last
+    }
+
+    pub(super) fn release(&mut self, id: &MessageId, generation: usize, time: Time) {
+        let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
+        if let Some(generation) = generations.and_then(|it| it.get_mut(generation)) {
+            generation.holds = generation.holds.saturating_sub(1);
+            if let Some((_, mark)) = &mut generation.end {
+                *mark = time;
+            }
+        }
+    }
+
+    pub(super) fn stopped(&mut self, plan: &Plan, time: Time) {
+        self.stops.push((time, *plan));
+    }
+
+    pub(super) fn crashed(&mut self) {
+        self.is_closed = true;
+    }
+
+    pub(super) fn end(&mut self, report: &Report) -> Result<(), Broken> {
+        self.is_closed = true;
+        let totals = &report.totals;
+        match &report.error {
+            None => {}
+            Some(Failure::Broker(_)) if self.promises.may_break => {}
+            Some(failure) => return Err(Broken("no failure", failure.to_string())),
+        }
+        let ends = [
+            totals.acked,
+            totals.nacked,
+            totals.released,
+            totals.dead_lettered,
+            totals.expired,
+            totals.abandoned,
+            totals.merged,
+        ];
+        if !report.is_balanced() || self.counts.received != totals.received {
+            return Err(Broken("conservation", format!("{totals:?}")));
+        }
+        if ends != self.counts.ends || self.open_count != 0 {
+            let detail = format!("{ends:?}, but the events say {:?}", self.counts.ends);
+            return Err(Broken("one end", detail));
+        }
+        let told = (self.counts.panics, self.counts.branch_failures);
+        let meant = (self.panics, self.branch_failures);
+        // What was given up may not have been heard any more.
+        if totals.abandoned == 0 && told != meant {
+            let detail = format!("panics and branches: {meant:?}, told {told:?}");
+            return Err(Broken("told once", detail));
+        }
+        self.check_stop(report)
+    }
+
+    fn check_stop(&self, report: &Report) -> Result<(), Broken> {
+        let Some(closed) = self.closed else {
+            return Err(Broken(
+                "one end",
+                "the consumer was never closed".to_owned(),
+            ));
+        };
+        if report.error.is_some() {
+            return Ok(());
+        }
+        for (index, (mark, plan)) in self.stops.iter().enumerate() {
+            let allowed = match index {
+                0 => plan.drain + plan.grace + plan.flush,
+                1 => plan.flush,
+                _ => Duration::ZERO,
+            };
+            let took = closed.now - mark.now;
+            let stolen = closed.stolen - mark.stolen;
+            if took > allowed + stolen {
+                let detail = format!("stop {}: {took:?} of {allowed:?}", index + 1);
+                return Err(Broken("stop in time", detail));
+            }
+        }
+        let totals = &report.totals;
+        let is_orderly = self.promises.is_honest && totals.expired + totals.abandoned == 0;
+        if is_orderly && self.leased > 0 {
+            return Err(Broken("nothing held", format!("{} are", self.leased)));
+        }
+        Ok(())
+    }
+}
+
+/// Which of the ends in the order of the report an event is, if it is one.
+fn end_of(event: &Event) -> Option<usize> {
+    let end = match event {
+        Event::Acked(_) => 0,
+        Event::Nacked { .. } => 1,
+        Event::Released(_) => 2,
+        Event::DeadLettered { .. } => 3,
+        Event::Expired(_) => 4,
+        Event::Abandoned(_) => 5,
+        Event::Merged(_) => 6,
+        _ => return None,
+    };
+    debug_assert!(end < ENDS);
+    Some(end)
+}
