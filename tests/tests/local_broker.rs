@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::LocalBoxFuture;
-use mayhem_bridge::BlockingPool;
+use mayhem_bridge::{BlockingPool, inventory};
 use mayhem_core::{
     Broker, BrokerError, Clock, Extension, Instant, LeaseToken, MessageId, Outcome, Pull, Settle,
     Settlement,
@@ -341,4 +341,23 @@ fn a_pool_that_is_shut_down_is_a_permanent_error() {
         let error = local.broker.settle(vec![settlement]).await.unwrap_err();
         assert!(matches!(error, BrokerError::Permanent(_)), "{error:?}");
     });
+}
+
+#[test]
+fn every_thread_of_the_sdk_is_listed_with_its_owner() {
+    let local = Local::new(MINUTE, Options::default());
+    if cfg!(target_os = "linux") {
+        let is_listed = |name: &str| {
+            let threads = inventory();
+            let mut found = threads.iter().filter(|thread| thread.name == name);
+            found.any(|thread| thread.owner == "vendor-sdk" && thread.age().is_some())
+        };
+        // A thread takes its name itself, when it starts.
+        for name in ["sdk-store", "sdk-contract-pu"] {
+            while !is_listed(name) {
+                std::thread::yield_now();
+            }
+        }
+    }
+    drop(local);
 }

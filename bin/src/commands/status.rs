@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -169,10 +169,16 @@ impl Status {
             text.push_str(&format!("\n{intents}"));
         }
         if !self.threads.is_empty() {
-            let mut threads = Table::new(["THREAD", "OWNER", "JOB"]);
+            let mut threads = Table::new(["THREAD", "OWNER", "JOB", "STATE", "AGE"]);
             for thread in &self.threads {
                 let field = |name: &str| thread[name].as_str().unwrap_or("-").to_owned();
-                threads.row([&field("name"), &field("owner"), &field("job")]);
+                threads.row([
+                    &field("name"),
+                    &field("owner"),
+                    &field("job"),
+                    &field("state"),
+                    &age(&thread["age_ms"]),
+                ]);
             }
             text.push_str(&format!("\n{threads}"));
         }
@@ -262,6 +268,15 @@ fn states_told(answer: &Value) -> HashMap<&str, (&str, Option<Value>)> {
             ))
         })
         .collect()
+}
+
+/// How long a thread has been in its state, for a person: to the second.
+fn age(age_ms: &Value) -> String {
+    let seconds = age_ms.as_u64().map(|age_ms| age_ms / 1000);
+    match seconds.and_then(|seconds| i64::try_from(seconds).ok()) {
+        Some(seconds) => format!("{:#}", SignedDuration::from_secs(seconds)),
+        None => "-".to_owned(),
+    }
 }
 
 /// An identity for a person.

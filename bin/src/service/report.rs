@@ -122,5 +122,13 @@ pub(crate) fn threads() -> Vec<Value> {
 }
 
 fn thread(thread: &ThreadInfo) -> Value {
-    json!({ "name": thread.name, "owner": thread.owner, "job": thread.job })
+    let age_ms = thread.age().map(|age| age.as_millis());
+    json!({
+        "name": thread.name,
+        "owner": thread.owner,
+        "job": thread.job,
+        "state": thread.state.to_string(),
+        "age_ms": age_ms.and_then(|age_ms| u64::try_from(age_ms).ok()),
+        "os_id": thread.os_id,
+    })
 }

@@ -13,12 +13,12 @@ mod error;
 mod intake;
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use mayhem_bridge::{BlockingPool, Overflow, Sink, callback_stream};
+use mayhem_bridge::{BlockingPool, Overflow, Sink, ThreadClaim, callback_stream, claim_threads};
 use mayhem_core::{
     Broker, BrokerError, Caps, Extension, Instant, LeaseToken, Message, Outcome, Pull, Received,
     Settle, Settlement,
@@ -90,6 +90,9 @@ impl LocalBroker {
             .capacity(options.max_outstanding.max(1))
             .overflow(Overflow::Block)
             .build();
+        // For the life of the process, for a client's threads outlive its subscriptions. The SDK
+        // calls all its threads so; those that call back push, and are known better.
+        SDK_THREADS.get_or_init(|| claim_threads("sdk-", "vendor-sdk"));
         let callback_client = client.clone();
         let callback = move |leased: Leased| deliver(&sink, &callback_client, leased);
         let subscription = client.subscribe(subscription, options, callback)?;
@@ -256,3 +259,5 @@ async fn run<T: Send + 'static>(
 
 /// Items in one call: bounds a transaction to some milliseconds.
 const BATCH_COUNT_MAX: usize = 4096;
+
+static SDK_THREADS: OnceLock<ThreadClaim> = OnceLock::new();
