@@ -110,7 +110,8 @@ impl RequestHandler {
                 after: CLAIMED_DELAY,
             });
         };
-        if !self.config.is_live(group) {
+        // Whose command has run before a crash gets its verdict, though it may be disarmed since.
+        if !self.config.is_live(group) && !self.has_started(&request).await? {
             return self.dry_run(delivery, &request, group).await;
         }
         self.find_if_lost(&request).await?;
@@ -205,6 +206,15 @@ impl RequestHandler {
         log::warn!(id = delivery.id().as_str(); "{}", output::escape(&reason));
         self.end(delivery, request, outcome, detail).await?;
         Ok(Verdict::Dead(reason))
+    }
+
+    async fn has_started(&self, request: &Request) -> Result<bool, Trouble> {
+        let id = request.id.clone();
+        let intents = self
+            .stored
+            .call("intents", |journal| journal.open_intents());
+        let mut intents = intents.await?.into_iter();
+        Ok(intents.any(|intent| intent.id == id && intent.started_at.is_some()))
     }
 
     /// Says what would have been done to a target that mandrill may not touch.

@@ -56,6 +56,28 @@ fn a_host_that_still_boots_after_a_crash_of_the_service_is_waited_for_and_not_re
     assert_eq!(fleet.runs(), 1);
 }
 
+#[test]
+fn a_command_that_ran_before_a_crash_gets_its_verdict_though_the_host_is_disarmed_since() {
+    let fleet = Fleet::new("60s", "echo >> $HOST.runs; exec sleep 2");
+    let service = fleet.start();
+    fleet.place.run(&["restart", "web", "--reason", "test"]);
+    until("the command has run", || fleet.runs() == 1);
+    service.kill();
+    fleet.boot("two");
+    fleet.configure("armed = true", "armed = false");
+
+    let service = fleet.start();
+    until("there is an outcome", || {
+        fleet.history()["outcome"] != "open"
+    });
+    let dry = fleet.restart();
+    assert_eq!(service.stop().code(), Some(0));
+
+    assert_eq!(fleet.history()["outcome"], "verified");
+    assert_eq!((dry.code, outcome(&dry)), (Some(3), "blocked".to_owned()));
+    assert_eq!(fleet.runs(), 1);
+}
+
 /// One host, `web`, and what its restart does.
 struct Fleet {
     place: Place,
@@ -71,6 +93,12 @@ impl Fleet {
         fleet.boot("one");
         fleet.behaves(restart);
         fleet
+    }
+
+    fn configure(&self, from: &str, to: &str) {
+        let path = self.place.folder.path().join("mandrill.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(&path, config.replace(from, to)).unwrap();
     }
 
     /// From now on a restart runs this script.
