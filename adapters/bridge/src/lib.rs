@@ -48,8 +48,7 @@
 //! ```
 
 mod sync;
-#[cfg(test)]
-mod testing;
+pub mod testing;
 
 mod context;
 mod panic;
@@ -76,8 +75,9 @@ pub use portal::{
     SubmitError,
 };
 pub use stream::{
-    CallbackStream, CallbackStreamBuilder, CloseReason, Overflow, Push, Sink, StreamStats,
-    Unchosen, callback_stream,
+    Abandoned, CallbackOnce, CallbackStream, CallbackStreamBuilder, Cause, Chosen, CloseReason,
+    Overflow, Permit, Push, Refusal, Reply, Sink, StreamStats, Unchosen, callback_once,
+    callback_stream,
 };
 
 #[cfg(mayhem_model)]

@@ -4,24 +4,31 @@
 //! pays no lock per value, only one atomic subtraction, by which producers see its room. The wake
 //! happens on the transition from empty to waiting: a waker is registered only while the consumer
 //! waits, and whoever pushes takes it.
+//!
+//! Where what is in line can still be displaced, or is weighed, the hand stays empty: the consumer
+//! takes from the line what it hands out at once, and no more.
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
 use super::closing::CloseHook;
-use super::{CloseReason, Overflow, Push, StreamStats};
-use crate::context::must_not_wait_for;
-use crate::inventory::mark_blocked;
-use crate::panic::{discard, wake};
+use super::flow::Flow;
+use super::outcome::{CloseReason, Overflow, Push, Refusal, StreamStats};
+use super::state::{Mark, Phase, State};
+use crate::Panic;
+use crate::panic::{contain, discard, wake};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, unique_id};
 
-/// Set in [`Queue::in_hand`] while a producer waits for room: the consumer then tells of room.
+/// Set in [`Queue::in_hand`] while anybody waits for room: the consumer then tells of room.
 pub(super) const WAITED_FOR: usize = 1 << (usize::BITS - 1);
 /// Set in [`Queue::in_hand`] by `close_now`: what is in the hand is not to be handed out.
 pub(super) const OVERTAKEN: usize = 1 << (usize::BITS - 2);
+/// Set in [`Queue::in_hand`] while the SDK is to pause: the consumer then minds the low mark.
+pub(super) const PAUSED: usize = 1 << (usize::BITS - 3);
+/// Set in [`Queue::in_hand`] when what the consumer knows of the time to look is out of date.
+pub(super) const LOOK_AGAIN: usize = 1 << (usize::BITS - 4);
 /// The bits that count the values in the consumer's hand.
-pub(super) const COUNT: usize = OVERTAKEN - 1;
+pub(super) const COUNT: usize = LOOK_AGAIN - 1;
 
 /// Shared by all sinks and the stream.
 pub(super) struct Queue<T> {
@@ -29,77 +36,78 @@ pub(super) struct Queue<T> {
     pub(super) name: Arc<str>,
     pub(super) sinks: AtomicUsize,
     pub(super) panics: AtomicU64,
-    capacity: usize,
-    overflow: Overflow,
+    pub(super) capacity: usize,
+    pub(super) policy: Policy,
+    /// Whether values stay in line until they are handed out.
+    stays_in_line: bool,
+    hooks: Hooks<T>,
+    pub(super) flow: Option<Flow>,
     state: Mutex<State<T>>,
-    room: Condvar,
-    /// How many values the consumer holds, and the two flags. Raised under the lock, lowered
-    /// without it. All operations on it are read-modify-writes, so that they have one order: of a
-    /// producer that announces its wait and a consumer that makes room, the later sees the other.
+    pub(super) room: Condvar,
+    /// How many values the consumer holds, and the flags. Raised under the lock, lowered
+    /// without it. All operations on it that matter are read-modify-writes, so that they have one
+    /// order: of a producer that announces its wait and a consumer that makes room, the later sees
+    /// the other.
     pub(super) in_hand: OwnLine<AtomicUsize>,
 }
 
-pub(super) struct State<T> {
-    pub(super) values: VecDeque<T>,
-    /// How long `values` may get, as far as known: the true limit is this or more.
-    limit: usize,
-    pub(super) phase: Phase,
-    pub(super) consumer: Option<Waker>,
-    blocked: usize,
-    on_close: Option<CloseHook>,
-    counts: Counts,
+/// What happens to a push when the stream is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Policy {
+    Overflow(Overflow),
+    KeepLatest,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Takes and gives values.
-    Open,
-    /// Takes no more; what is there is still given.
-    Draining,
-    /// Neither takes nor gives.
-    Closed,
+/// The user's code that a push runs; never under the lock.
+pub(super) struct Hooks<T> {
+    pub(super) weigh: Option<Weigh<T>>,
+    pub(super) key: Option<Key<T>>,
+    pub(super) on_late: Option<OnLate<T>>,
 }
 
-#[derive(Default)]
-struct Counts {
-    queued: u64,
-    taken: u64,
-    displaced: u64,
-    discarded: u64,
-    refused: u64,
-    late: u64,
-    deadlocks: u64,
+type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
+type Key<T> = Box<dyn Fn(&T) -> u128 + Send + Sync>;
+type OnLate<T> = Box<dyn Fn(T) + Send + Sync>;
+
+impl<T> Default for Hooks<T> {
+    fn default() -> Self {
+        Self {
+            weigh: None,
+            key: None,
+            on_late: None,
+        }
+    }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(
         name: Arc<str>,
         capacity: usize,
-        overflow: Overflow,
+        policy: Policy,
+        hooks: Hooks<T>,
+        flow: Option<Flow>,
         on_close: Option<CloseHook>,
     ) -> Self {
-        let state = State {
-            values: VecDeque::new(),
-            limit: capacity,
-            phase: Phase::Open,
-            consumer: None,
-            blocked: 0,
-            on_close,
-            counts: Counts::default(),
-        };
+        let is_marked = hooks.weigh.is_some() || hooks.key.is_some();
+        let mut state = State::new(is_marked, on_close);
+        state.learn(capacity, flow.as_ref().map(|flow| flow.high), 0);
         Self {
             id: unique_id(),
             name,
             sinks: AtomicUsize::new(1),
             panics: AtomicU64::new(0),
             capacity,
-            overflow,
+            policy,
+            stays_in_line: is_marked || policy == Policy::Overflow(Overflow::DropOldest),
+            hooks,
+            flow,
             state: Mutex::new(state),
             room: Condvar::new(),
             in_hand: OwnLine(AtomicUsize::new(0)),
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock()
     }
@@ -107,110 +115,188 @@ impl<T> Queue<T> {
     /// Pushes by the stream's policy.
     #[inline]
     pub(super) fn push(&self, value: T) -> Push<T> {
-        let state = self.state.lock();
-        if state.phase == Phase::Open && state.values.len() < state.limit {
-            return self.enqueue(state, value);
+        let mut state = self.state.lock();
+        // Weighed and keyed values never pass here: their limit is 0.
+        if state.values.len() < state.limit {
+            state.values.push_back(value);
+            let consumer = state.consumer.take();
+            // Before the wake: the woken task may run at once, here or elsewhere.
+            drop(state);
+            wake(consumer);
+            return Push::Queued;
         }
-        self.push_slow(state, value, self.overflow)
-    }
-
-    /// Pushes without waiting, displacing or dropping.
-    pub(super) fn try_push(&self, value: T) -> Push<T> {
-        let state = self.state.lock();
-        self.push_slow(state, value, Overflow::Fail)
-    }
-
-    #[inline]
-    fn enqueue(&self, mut state: MutexGuard<'_, State<T>>, value: T) -> Push<T> {
-        state.values.push_back(value);
-        state.counts.queued += 1;
-        let consumer = state.consumer.take();
-        // Before the wake: the woken task may run at once, here or elsewhere.
         drop(state);
-        wake(consumer);
-        Push::Queued
+        self.push_by(value, self.policy)
     }
 
+    /// Pushes by the policy given.
     #[cold]
-    fn push_slow(
+    pub(super) fn push_by(&self, value: T, policy: Policy) -> Push<T> {
+        let mark = self.mark(&value);
+        let state = self.state.lock();
+        match self.admit(state, value, mark) {
+            Ok(push) => push,
+            Err((state, value)) => self.push_full(state, value, mark, policy),
+        }
+    }
+
+    /// Pushes if that needs no wait, else gives the value back; counts no refusal.
+    pub(super) fn push_if_room(&self, value: T) -> Result<Push<T>, T> {
+        let mark = self.mark(&value);
+        self.admit(self.state.lock(), value, mark)
+            .map_err(|(_, value)| value)
+    }
+
+    /// Weighs the value and finds its key. The user's code: call it without the lock.
+    pub(super) fn mark(&self, value: &T) -> Mark {
+        Mark {
+            weight: match &self.hooks.weigh {
+                Some(weigh) => self.clamped(weigh(value)),
+                None => Mark::PLAIN.weight,
+            },
+            key: self.hooks.key.as_ref().map(|key| key(value)),
+        }
+    }
+
+    /// A weight that a stream of this capacity can hold.
+    pub(super) fn clamped(&self, weight: usize) -> usize {
+        weight.clamp(1, self.capacity)
+    }
+
+    /// Pushes if the stream is closed, has the key, or has room: what needs no policy.
+    #[expect(
+        clippy::type_complexity,
+        reason = "the lock goes on with the value, once"
+    )]
+    fn admit<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        mut value: T,
+        mark: Mark,
+    ) -> Result<Push<T>, (MutexGuard<'a, State<T>>, T)> {
+        if state.phase != Phase::Open {
+            return Ok(self.late(state, value));
+        }
+        if mark.key.is_some() {
+            value = match state.replace(value, mark) {
+                Ok(older) => return Ok(Push::Displaced(older)),
+                Err(value) => value,
+            };
+        }
+        if self.has_room(&mut state, mark.weight) {
+            return Ok(self.enqueue(state, value, mark));
+        }
+        Err((state, value))
+    }
+
+    /// What a push does that is late: counts, and hands the value to the hook or back.
+    pub(super) fn late(&self, mut state: MutexGuard<'_, State<T>>, value: T) -> Push<T> {
+        state.counts.late += 1;
+        drop(state);
+        self.hand_late(value)
+    }
+
+    /// Hands a late value, already counted, to the hook or back.
+    pub(super) fn hand_late(&self, value: T) -> Push<T> {
+        let Some(on_late) = &self.hooks.on_late else {
+            return Push::Closed(value);
+        };
+        self.run_hook("the hook for late values", || on_late(value));
+        Push::Late
+    }
+
+    /// Puts the value in line. There must be room.
+    pub(super) fn enqueue(
         &self,
         mut state: MutexGuard<'_, State<T>>,
         value: T,
-        overflow: Overflow,
+        mark: Mark,
     ) -> Push<T> {
-        if state.phase != Phase::Open {
-            state.counts.late += 1;
-            return Push::Closed(value);
+        state.append(value, mark);
+        let consumer = state.consumer.take();
+        let has_crossed = self.gauge(&mut state);
+        // Before the wake: the woken task may run at once, here or elsewhere.
+        drop(state);
+        wake(consumer);
+        if has_crossed {
+            self.tell_flow();
         }
-        let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
-        if state.has_room(self.capacity, in_hand) {
-            return self.enqueue(state, value);
-        }
-        match overflow {
-            Overflow::Block => self.push_waiting(state, value, None),
-            Overflow::BlockFor(patience) => {
-                let deadline = Instant::now().checked_add(patience);
-                self.push_waiting(state, value, deadline)
-            }
-            Overflow::DropNewest => {
-                state.counts.refused += 1;
-                Push::Dropped(value)
-            }
-            Overflow::DropOldest => {
-                // There is one: with this policy the hand stays empty, so a full stream has its
-                // capacity (at least 1) in the queue.
-                let oldest = state.values.pop_front();
-                state.counts.displaced += u64::from(oldest.is_some());
-                let queued = self.enqueue(state, value);
-                oldest.map_or(queued, Push::Displaced)
-            }
-            Overflow::Fail => {
-                state.counts.refused += 1;
-                Push::Full(value)
-            }
-        }
+        Push::Queued
     }
 
-    fn push_waiting<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State<T>>,
+    fn push_full(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
         value: T,
-        deadline: Option<Instant>,
+        mark: Mark,
+        policy: Policy,
     ) -> Push<T> {
-        if must_not_wait_for(self.id) {
-            state.counts.deadlocks += 1;
-            return Push::WouldDeadlock(value);
-        }
-        let _blocked = mark_blocked();
-        state.blocked += 1;
-        let mut timed_out = false;
-        loop {
-            if state.phase != Phase::Open {
-                state.counts.late += 1;
-                self.stop_waiting(&mut state);
-                return Push::Closed(value);
-            }
-            // Announced before looking: a consumer that makes room after this sees the flag, and
-            // then finds us waiting, for it needs the lock that we hold until then.
-            let in_hand = self.in_hand.0.fetch_or(WAITED_FOR, Ordering::AcqRel) & COUNT;
-            if state.has_room(self.capacity, in_hand) {
-                self.stop_waiting(&mut state);
-                return self.enqueue(state, value);
-            }
-            if timed_out {
+        let deadline = match policy {
+            Policy::Overflow(Overflow::Block) => None,
+            Policy::Overflow(Overflow::BlockFor(patience)) => Instant::now().checked_add(patience),
+            Policy::Overflow(Overflow::DropNewest) => {
                 state.counts.refused += 1;
-                self.stop_waiting(&mut state);
-                return Push::TimedOut(value);
+                return Push::Dropped(value);
             }
-            (state, timed_out) = self.room.wait_until(state, deadline);
+            Policy::Overflow(Overflow::Fail) => {
+                state.counts.refused += 1;
+                return Push::Full(value);
+            }
+            Policy::Overflow(Overflow::DropOldest) | Policy::KeepLatest => {
+                return self.push_displacing(state, value, mark);
+            }
+        };
+        match self.wait_for_room(state, mark.weight, deadline) {
+            (state, Ok(())) => self.enqueue(state, value, mark),
+            (state, Err(Refusal::Closed)) => self.late(state, value),
+            (_, Err(Refusal::WouldDeadlock)) => Push::WouldDeadlock(value),
+            (_, Err(Refusal::Full | Refusal::TimedOut)) => Push::TimedOut(value),
         }
     }
 
-    fn stop_waiting(&self, state: &mut State<T>) {
-        state.blocked -= 1;
-        if state.blocked == 0 {
-            self.in_hand.0.fetch_and(!WAITED_FOR, Ordering::AcqRel);
+    /// Makes room at the cost of the oldest. The hand is empty with these policies, so that only
+    /// permits can be in the way.
+    fn push_displacing(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
+        value: T,
+        mark: Mark,
+    ) -> Push<T> {
+        if state.reserved + mark.weight > self.capacity {
+            state.counts.refused += 1;
+            return Push::Full(value);
         }
+        let oldest = state.displace();
+        let mut more = Vec::new();
+        while !self.has_room(&mut state, mark.weight) {
+            more.extend(state.displace());
+        }
+        let is_waited_for = state.is_waited_for();
+        let queued = self.enqueue(state, value, mark);
+        if is_waited_for {
+            // A heavy one went for a light one: others may fit now.
+            self.look_after_room(self.lock());
+        }
+        match oldest {
+            Some(oldest) if more.is_empty() => Push::Displaced(oldest),
+            Some(oldest) => {
+                more.insert(0, oldest);
+                Push::DisplacedMany(more)
+            }
+            None => queued,
+        }
+    }
+
+    /// Whether so much more fits; also learns the limit for pushes to come.
+    pub(super) fn has_room(&self, state: &mut State<T>, weight: usize) -> bool {
+        let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
+        self.learn(state, in_hand);
+        state.held(in_hand) + weight <= self.capacity
+    }
+
+    pub(super) fn learn(&self, state: &mut State<T>, in_hand: usize) {
+        let high = self.flow.as_ref().map(|flow| flow.high);
+        state.learn(self.capacity, high, in_hand);
     }
 
     /// Moves up to `wanted` values, for the consumer to hand out at once, into its empty hand,
@@ -225,42 +311,18 @@ impl<T> Queue<T> {
         if ready == 0 {
             return 0;
         }
-        if self.overflow == Overflow::DropOldest && ready < state.values.len() {
-            // What stays in the queue can still be displaced.
-            hand.extend(state.values.drain(..ready));
+        if self.stays_in_line {
+            state.move_to(hand, ready);
         } else {
             std::mem::swap(&mut state.values, hand);
         }
         let held = hand.len() - ready;
         state.counts.taken += hand.len() as u64;
-        state.limit = self.capacity - held;
         if held > 0 {
             self.in_hand.0.fetch_add(held, Ordering::AcqRel);
         }
+        self.learn(state, held);
         ready
-    }
-
-    /// Tells waiting producers once a quarter of the capacity is free; call it with the lock, which
-    /// it releases. Returns how far the hand must shrink before it is worth calling again.
-    ///
-    /// A quarter and not one: told of every place, a producer would wake, fill it and go back to
-    /// sleep, and each value would cost two switches of threads (measured with four producers on
-    /// two processors: 583 ns per value instead of 108).
-    pub(super) fn tell_of_room(&self, state: MutexGuard<'_, State<T>>) -> usize {
-        if state.blocked == 0 {
-            return usize::MAX;
-        }
-        let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
-        let room = self.capacity.saturating_sub(in_hand + state.values.len());
-        let worthwhile = self.capacity.div_ceil(4);
-        if room < worthwhile {
-            return in_hand.saturating_sub(worthwhile - room);
-        }
-        // All of them, told once: who finds no room raises the flag again.
-        self.in_hand.0.fetch_and(!WAITED_FOR, Ordering::AcqRel);
-        drop(state);
-        self.room.notify_all();
-        usize::MAX
     }
 
     /// Stops taking values; with `Phase::Closed` also stops giving them.
@@ -268,21 +330,30 @@ impl<T> Queue<T> {
         let mut state = self.state.lock();
         let was = state.phase;
         if was == Phase::Closed || was == phase {
+            drop(state);
+            // Not under the lock: the reason may hold an error of the user's.
+            drop(reason);
             return;
         }
         state.phase = phase;
+        state.limit = 0;
+        let first = was == Phase::Open;
         let hook = state.on_close.take();
+        if first {
+            state.reason = Some(reason.clone());
+        }
         let consumer = state.consumer.take();
+        let signals = std::mem::take(&mut state.signals);
         let mut unread = VecDeque::new();
         if phase == Phase::Closed {
-            unread = std::mem::take(&mut state.values);
-            state.counts.discarded += unread.len() as u64;
+            unread = state.clear();
             self.in_hand.0.fetch_or(OVERTAKEN, Ordering::AcqRel);
         }
         drop(state);
 
         // All of them: each must find the stream closed.
         self.room.notify_all();
+        self.tell_signals(signals);
         wake(consumer);
         unread.into_iter().for_each(discard);
         if let Some(hook) = hook {
@@ -304,29 +375,39 @@ impl<T> Queue<T> {
         unread.into_iter().for_each(discard);
     }
 
+    /// Runs one of the stream's hooks, without the lock.
+    pub(super) fn run_hook(&self, what: &str, hook: impl FnOnce()) {
+        if let Err(panic) = contain(hook) {
+            self.count_panic(what, &panic);
+        }
+    }
+
+    pub(super) fn count_panic(&self, what: &str, panic: &Panic) {
+        // Relaxed: a count for people.
+        self.panics.fetch_add(1, Ordering::Relaxed);
+        log::error!("{what} of {} panicked: {}", self.name, panic.message());
+    }
+
     pub(super) fn stats(&self) -> StreamStats {
         let state = self.state.lock();
         let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
         let counts = &state.counts;
+        let in_line = state.values.len() as u64;
         StreamStats {
-            queued: counts.queued,
+            queued: counts.taken + counts.displaced + counts.discarded + in_line,
             received: counts.taken - in_hand as u64,
             displaced: counts.displaced,
             discarded: counts.discarded,
             depth: state.values.len() + in_hand,
+            weight: state.weight() + in_hand,
+            reserved: state.reserved,
             refused: counts.refused,
             late: counts.late,
             deadlocks: counts.deadlocks,
             blocked_now: state.blocked,
             // Relaxed: a count for people, nothing depends on its order.
             panics: self.panics.load(Ordering::Relaxed),
+            is_paused: state.flow.is_told_to_pause,
         }
-    }
-}
-
-impl<T> State<T> {
-    fn has_room(&mut self, capacity: usize, in_hand: usize) -> bool {
-        self.limit = capacity - in_hand;
-        self.values.len() < self.limit
     }
 }

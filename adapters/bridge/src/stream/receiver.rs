@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use futures::Stream;
 use futures::stream::FusedStream;
 
-use super::queue::{OVERTAKEN, Phase, Queue, WAITED_FOR};
-use super::{CloseReason, StreamStats};
+use super::outcome::{CloseReason, StreamStats};
+use super::queue::{LOOK_AGAIN, OVERTAKEN, PAUSED, Queue, WAITED_FOR};
+use super::room::Looked;
+use super::state::{Phase, State};
 use crate::context::{Place, enter};
 use crate::panic::discard;
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, MutexGuard};
 
 /// The values pushed into its [`Sink`](crate::Sink)s, in order.
 ///
@@ -28,8 +30,8 @@ use crate::sync::atomic::Ordering;
 pub struct CallbackStream<T> {
     queue: Arc<Queue<T>>,
     hand: VecDeque<T>,
-    /// Producers wait, and are not worth telling before the hand holds no more than this.
-    tell_at: usize,
+    /// When, and for whom, it is worth looking for room to tell of.
+    looked: Looked,
     is_terminated: bool,
 }
 
@@ -38,7 +40,7 @@ impl<T> CallbackStream<T> {
         Self {
             queue,
             hand: VecDeque::new(),
-            tell_at: usize::MAX,
+            looked: Looked::NEVER,
             is_terminated: false,
         }
     }
@@ -101,8 +103,8 @@ impl<T> CallbackStream<T> {
             // An overtaking close from here on comes after this batch.
             let before = self.queue.in_hand.0.fetch_sub(from_hand, Ordering::AcqRel);
             batch.extend(self.hand.drain(..from_hand));
-            if before & WAITED_FOR != 0 {
-                self.tell_at = self.queue.tell_of_room(self.queue.lock());
+            if before & FLAGS != 0 {
+                self.look_again();
             }
             return Poll::Ready(from_hand);
         }
@@ -113,6 +115,14 @@ impl<T> CallbackStream<T> {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Why the stream takes no more values; `None` while it does.
+    ///
+    /// Told as soon as it is closed, even while there are values left to read; the end of the
+    /// stream is a `None` from `next`.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.queue.lock().reason.clone()
     }
 
     /// The stream's ledger.
@@ -138,10 +148,10 @@ impl<T> CallbackStream<T> {
             let mut state = self.queue.lock();
             let ready = self.queue.refill(&mut state, &mut self.hand, wanted);
             if ready > 0 {
-                self.tell_at = self.queue.tell_of_room(state);
+                self.looked = self.look(state);
                 return Poll::Ready(ready);
             }
-            if state.phase != Phase::Open {
+            if state.is_over() {
                 self.is_terminated = true;
                 return Poll::Ready(0);
             }
@@ -184,7 +194,7 @@ impl<T> Stream for CallbackStream<T> {
         };
         // AcqRel and not a plain store: see `Queue::in_hand`.
         let before = stream.queue.in_hand.0.fetch_sub(1, Ordering::AcqRel);
-        if before & (OVERTAKEN | WAITED_FOR) != 0 {
+        if before & (OVERTAKEN | FLAGS) != 0 {
             return Poll::Ready(stream.hand_out_flagged(before, value));
         }
         Poll::Ready(Some(value))
@@ -196,11 +206,30 @@ impl<T> Stream for CallbackStream<T> {
 }
 
 impl<T> CallbackStream<T> {
+    /// Looks again whether there is room to tell of.
+    fn look_again(&mut self) {
+        // Before the look: what is out of date is what was known until now.
+        self.queue
+            .in_hand
+            .0
+            .fetch_and(!LOOK_AGAIN, Ordering::AcqRel);
+        self.looked = self.look(self.queue.lock());
+    }
+
+    /// Tells of room, with whatever hooks that may run marked as inside of this poll.
+    fn look(&self, state: MutexGuard<'_, State<T>>) -> Looked {
+        if !state.is_waited_for() && !state.flow.is_paused {
+            return Looked::NEVER;
+        }
+        let _inside = enter(Place::Stream(self.queue.id));
+        self.queue.look_after_room(state)
+    }
+
     #[cold]
     fn hand_out_flagged(&mut self, before: usize, value: T) -> Option<T> {
         if before & OVERTAKEN == 0 {
-            if self.hand.len() <= self.tell_at {
-                self.tell_at = self.queue.tell_of_room(self.queue.lock());
+            if self.looked.is_stale(before, self.hand.len()) {
+                self.look_again();
             }
             return Some(value);
         }
@@ -218,6 +247,9 @@ impl<T> FusedStream for CallbackStream<T> {
         self.is_terminated
     }
 }
+
+/// Raised while there is somebody to tell of room.
+const FLAGS: usize = WAITED_FOR | PAUSED | LOOK_AGAIN;
 
 impl<T> Unpin for CallbackStream<T> {}
 

@@ -1,14 +1,18 @@
 //! The pushing end: what a foreign callback holds.
 
+use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
-use super::queue::{Phase, Queue};
-use super::{CloseReason, Push, StreamStats};
+use super::outcome::{Cause, CloseReason, Overflow, Push, Refusal, StreamStats};
+use super::permit::Permit;
+use super::queue::{Policy, Queue};
+use super::state::Phase;
 use crate::Panic;
 use crate::inventory::note_vendor;
 use crate::panic::contain;
-use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, unique_id};
 
 /// Pushes values into a [`CallbackStream`](crate::CallbackStream) from any thread.
 ///
@@ -16,11 +20,22 @@ use crate::sync::atomic::Ordering;
 /// has been read. A sink outlives its stream without harm: late pushes are counted and handed back.
 pub struct Sink<T> {
     queue: Arc<Queue<T>>,
+    id: u64,
+    /// Whether a ready signal was ever left with the queue under this sink's id.
+    has_signalled: AtomicBool,
 }
 
 impl<T> Sink<T> {
     pub(super) fn new(queue: Arc<Queue<T>>) -> Self {
-        Self { queue }
+        Self {
+            queue,
+            id: unique_id(),
+            has_signalled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn queue(&self) -> &Queue<T> {
+        &self.queue
     }
 
     /// Pushes a value; the stream's [`Overflow`](crate::Overflow) says what happens if it is full.
@@ -66,7 +81,151 @@ impl<T> Sink<T> {
     /// ```
     pub fn try_push(&self, value: T) -> Push<T> {
         note_vendor(self.queue.id, &self.queue.name);
-        self.queue.try_push(value)
+        self.queue.push_by(value, Policy::Overflow(Overflow::Fail))
+    }
+
+    /// Pushes a value, waiting for room at most this long, whatever the policy.
+    ///
+    /// # Blocking
+    ///
+    /// Parks the thread, as [`push`](Self::push) does with [`Overflow::BlockFor`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mayhem_bridge::{Overflow, Push, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+    /// assert_eq!(sink.push_timeout(1, Duration::from_secs(1)), Push::Queued);
+    /// assert_eq!(sink.push_timeout(2, Duration::from_millis(1)), Push::TimedOut(2));
+    /// ```
+    pub fn push_timeout(&self, value: T, patience: Duration) -> Push<T> {
+        note_vendor(self.queue.id, &self.queue.name);
+        let policy = Policy::Overflow(Overflow::BlockFor(patience));
+        self.queue.push_by(value, policy)
+    }
+
+    /// Pushes a value, waiting for room as a task, whatever the policy: for async producers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropping the future loses the value. Where that matters, await a
+    /// [`permit_async`](Self::permit_async) and then send.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use futures::{StreamExt, future::join};
+    /// use mayhem_bridge::{Overflow, Push, callback_stream};
+    ///
+    /// let (sink, stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+    /// let produce = async move {
+    ///     for value in 0..100 {
+    ///         assert_eq!(sink.push_async(value).await, Push::Queued);
+    ///     }
+    /// };
+    /// let ((), values) = block_on(join(produce, stream.collect::<Vec<_>>()));
+    /// assert_eq!(values, (0..100).collect::<Vec<_>>());
+    /// ```
+    pub async fn push_async(&self, value: T) -> Push<T> {
+        let value = match self.queue.push_if_room(value) {
+            Ok(push) => return push,
+            Err(value) => value,
+        };
+        let weight = self.queue.mark(&value).weight;
+        if !self.queue.reserve_async(weight).await {
+            return self.queue.hand_late(value);
+        }
+        Permit::new(self.clone(), weight).send(value)
+    }
+
+    /// Reserves room, so that the push to come cannot fail; by the stream's policy: `Block` and
+    /// `BlockFor` wait for it, the others do not, and displace nothing for it.
+    ///
+    /// `weight` is 1, unless the stream [weighs](crate::CallbackStreamBuilder::weigh) its values.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no room.
+    ///
+    /// # Blocking
+    ///
+    /// As [`push`](Self::push).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, Push, Refusal, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream("doc").capacity(2).overflow(Overflow::Fail).build();
+    /// let permit = sink.permit(1).unwrap();
+    /// assert_eq!(sink.push("first"), Push::Queued);
+    /// assert_eq!(sink.push("second"), Push::Full("second"));
+    /// assert_eq!(sink.permit(1).unwrap_err(), Refusal::Full);
+    /// // Whatever was begun meanwhile, its result has its place.
+    /// assert_eq!(permit.send("promised"), Push::Queued);
+    /// ```
+    pub fn permit(&self, weight: usize) -> Result<Permit<T>, Refusal> {
+        note_vendor(self.queue.id, &self.queue.name);
+        let weight = self.queue.clamped(weight);
+        self.queue.reserve(weight)?;
+        Ok(Permit::new(self.clone(), weight))
+    }
+
+    /// Reserves room, waiting for it as a task, whatever the policy.
+    ///
+    /// Tasks that wait are told of room all together, as threads are; who is polled first takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Closed`] only.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a wait that is dropped reserves nothing.
+    pub async fn permit_async(&self, weight: usize) -> Result<Permit<T>, Refusal> {
+        let weight = self.queue.clamped(weight);
+        if self.queue.reserve_async(weight).await {
+            Ok(Permit::new(self.clone(), weight))
+        } else {
+            Err(Refusal::Closed)
+        }
+    }
+
+    /// Calls `signal` once, as soon as there is room, or the stream is closed: the answer to
+    /// [`Push::Full`] for a producer that must not wait.
+    ///
+    /// If that is so already, `signal` runs here and now; else on the thread that makes room, the
+    /// consumer's as a rule, under no lock. It must not block. Room is told of once a quarter of
+    /// the capacity is free, to all who wait; it is a hint and reserves nothing. A sink has one
+    /// such signal: a second one replaces the first, and a dropped sink's signal is dropped.
+    /// A task's waker does as well: `move || waker.wake()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{Overflow, Push, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+    /// assert_eq!(sink.push(1), Push::Queued);
+    /// assert_eq!(sink.push(2), Push::Full(2));
+    /// let (ready, is_ready) = mpsc::channel();
+    /// sink.when_ready(move || ready.send("again").unwrap());
+    /// assert!(is_ready.try_recv().is_err());
+    /// block_on(stream.next());
+    /// assert_eq!(is_ready.try_recv(), Ok("again"));
+    /// assert_eq!(sink.push(2), Push::Queued);
+    /// ```
+    pub fn when_ready(&self, signal: impl FnOnce() + Send + 'static) {
+        // Relaxed: read by the drop of this sink, which has it alone by then.
+        self.has_signalled.store(true, Ordering::Relaxed);
+        self.queue.when_ready(self.id, Box::new(signal));
     }
 
     /// No more values: the stream ends once those that are in it were read.
@@ -74,6 +233,33 @@ impl<T> Sink<T> {
     /// Pushes that wait for room are handed back as [`Push::Closed`]. Idempotent.
     pub fn finish(&self) {
         self.queue.close(CloseReason::Finished, Phase::Draining);
+    }
+
+    /// No more values, because of an error: as [`finish`](Self::finish), with a cause.
+    ///
+    /// The error does not overtake: what was pushed before is still read, then the stream ends, and
+    /// its [`close_reason`](crate::CallbackStream::close_reason) is [`CloseReason::Failed`]. To
+    /// overtake, call [`close_now`](Self::close_now) afterwards: the first reason stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// let _ = sink.push(1);
+    /// sink.fail("link lost");
+    /// assert_eq!(block_on(stream.next()), Some(1));
+    /// assert_eq!(block_on(stream.next()), None);
+    /// match stream.close_reason() {
+    ///     Some(CloseReason::Failed(cause)) => assert_eq!(cause.to_string(), "link lost"),
+    ///     other => unreachable!("{other:?}"),
+    /// }
+    /// ```
+    pub fn fail(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        let reason = CloseReason::Failed(Cause::new(error.into()));
+        self.queue.close(reason, Phase::Draining);
     }
 
     /// The stream ends at once, overtaking what is in it; those values are dropped and counted.
@@ -102,6 +288,11 @@ impl<T> Sink<T> {
         self.queue.lock().phase != Phase::Open
     }
 
+    /// Why the stream takes no more values; `None` while it does.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.queue.lock().reason.clone()
+    }
+
     /// Runs the body of a callback so that a panic does not unwind into the SDK.
     ///
     /// # Errors
@@ -119,15 +310,11 @@ impl<T> Sink<T> {
     /// assert_eq!(sink.stats().panics, 1);
     /// ```
     pub fn guard<R>(&self, callback: impl FnOnce() -> R) -> Result<R, Panic> {
-        contain(callback).inspect_err(|panic| {
-            // Relaxed: a count for people.
-            self.queue.panics.fetch_add(1, Ordering::Relaxed);
-            log::error!(
-                "a callback of {} panicked: {}",
-                self.queue.name,
-                panic.message()
-            );
-        })
+        let result = contain(callback);
+        if let Err(panic) = &result {
+            self.queue.count_panic("a callback", panic);
+        }
+        result
     }
 
     /// The stream's ledger.
@@ -145,14 +332,15 @@ impl<T> Clone for Sink<T> {
     fn clone(&self) -> Self {
         // Relaxed, as in Arc: a new sink is made from an existing one.
         self.queue.sinks.fetch_add(1, Ordering::Relaxed);
-        Self {
-            queue: Arc::clone(&self.queue),
-        }
+        Self::new(Arc::clone(&self.queue))
     }
 }
 
 impl<T> Drop for Sink<T> {
     fn drop(&mut self) {
+        if *self.has_signalled.get_mut() {
+            self.queue.forget_ready(self.id);
+        }
         // AcqRel, as in Arc: the last drop comes after every push of every other sink.
         if self.queue.sinks.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.queue.close(CloseReason::SinksDropped, Phase::Draining);
