@@ -15,7 +15,7 @@ use log::kv::{self, VisitSource};
 use log::{Level, LevelFilter, Record};
 use serde_json::{Map, Value};
 
-use crate::output::{Stdout, escape, json_line, rfc3339};
+use crate::output::{CLEAR_LINE, Stdout, escape, json_line, rfc3339};
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -42,10 +42,15 @@ pub fn start(format: Format, verbosity: i8, errors: Stdout) {
             builder.filter_module(own, level);
         }
     }
-    let is_colored = errors.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_terminal = errors.is_terminal();
+    let is_colored = is_terminal && std::env::var_os("NO_COLOR").is_none();
     builder.target(env_logger::Target::Pipe(Box::new(Lines(errors))));
     builder.format(move |formatter, record| match format {
-        Format::Text => text(formatter, record, is_colored),
+        Format::Text => {
+            // The demo's progress line may stand there; it is drawn again in a moment.
+            formatter.write_all(if is_terminal { CLEAR_LINE } else { "" }.as_bytes())?;
+            text(formatter, record, is_colored)
+        }
         Format::Json => formatter.write_all(json_line(&object(record)).as_bytes()),
     });
     if builder.try_init().is_err() {

@@ -23,6 +23,9 @@ use crate::exit::Failure;
 
 mod queue;
 
+/// For a terminal: back to the start of the line, and erase it.
+pub const CLEAR_LINE: &str = "\r\x1b[2K";
+
 /// Standard output, or another file in its place. Clones write to the same file.
 #[derive(Clone)]
 pub struct Stdout {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::fleet::Identity;
-use crate::output::{Stdout, escape, rfc3339};
+use crate::output::{CLEAR_LINE, Stdout, escape, rfc3339};
 use crate::request::Request;
 use crate::target::Target;
 
@@ -374,7 +374,5 @@ fn is_end(event: &Event) -> bool {
     )
 }
 
-/// Back to the start of the line, and erase it.
-const CLEAR_LINE: &str = "\r\x1b[2K";
 /// What a person need not see of every message.
 const QUIET: &[&str] = &["received", "postponed", "acked", "nacked", "extended"];
