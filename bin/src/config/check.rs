@@ -154,7 +154,11 @@ pub(super) fn policy(
     let max_concurrent = section
         .integer(findings, "max_concurrent", 1..=10_000)
         .unwrap_or(inherited.max_concurrent);
-    if timeout <= settle {
+    let is_own = ["timeout", "settle"]
+        .iter()
+        .any(|key| section.value(key).is_some());
+    // What a group only inherits has been reported at its source.
+    if timeout <= settle && is_own {
         let key = if section.value("timeout").is_some() {
             "timeout"
         } else {

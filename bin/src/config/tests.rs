@@ -246,6 +246,20 @@ boot_id = { argv = ["y", "{target}"] }
 }
 
 #[test]
+fn a_policy_that_contradicts_itself_is_reported_where_it_stands_and_not_by_its_heirs() {
+    let common = "[policy]\nsettle = \"10m\"\ntimeout = \"1m\"\n";
+    let heir = "[[group]]\nname = \"a\"\n\
+                restarter = { kind = \"process\", argv = [\"x\"], count = 1, first_port = 7701 }\n";
+
+    let of_common = problems(&format!("{common}{heir}"));
+    let of_group = problems(&format!("{heir}settle = \"11m\"\n"));
+
+    assert_eq!((of_common.len(), of_group.len()), (1, 1));
+    assert!(of_common[0].starts_with("3: `timeout` in [policy]"));
+    assert!(of_group[0].starts_with("4: `settle` in group \"a\""));
+}
+
+#[test]
 fn a_process_group_refuses_what_only_hosts_have() {
     let text = r#"[[group]]
 name = "g"
