@@ -121,6 +121,21 @@ fn only_the_tests_name_the_program_and_nobody_names_the_tests() {
     }
 }
 
+#[test]
+fn what_only_guides_need_reaches_nobody_else() {
+    let workspace = Workspace::load();
+    let heavy = ["inotify", "notify", "paho-mqtt", "paho-mqtt-sys", "cmake"];
+    for (name, folder) in &workspace.folders {
+        if folder.starts_with("tests/guides/") {
+            continue;
+        }
+        let tree = workspace.tree_of(name);
+        let found: Vec<_> = heavy.iter().filter(|it| tree.contains(**it)).collect();
+        assert!(found.is_empty(), "{name} is built with {found:?}");
+    }
+    assert!(workspace.tree_of("mayhem-guide-paho").contains("cmake"));
+}
+
 struct Workspace {
     metadata: Metadata,
     /// The folder of each of our packages, from the root of the workspace.
