@@ -1,12 +1,13 @@
 //! What the engine keeps for each delivery in hand.
 
 use crate::handler::Finish;
-use crate::{Delivery, DeliveryKey, Event, Message, MessageId, Settle};
+use crate::lease::Leased;
+use crate::{Delivery, DeliveryKey, Event, LeaseToken, MessageId, Settle};
 
 /// A delivery in hand: received, and without its end.
 #[derive(Debug)]
 pub(super) struct Delivering {
-    pub(super) attempt: u32,
+    pub(super) delivery: Delivery,
     pub(super) stage: Stage,
 }
 
@@ -14,7 +15,7 @@ pub(super) struct Delivering {
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Waits for a permit.
-    Buffered(Message),
+    Buffered,
     /// Its handler, or work shielded by it, is running.
     Running(Running),
     /// The broker is being told.
@@ -22,16 +23,22 @@ pub(super) enum Stage {
 }
 
 /// A delivery whose scope is open.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Running {
-    pub(super) delivery: Delivery,
-    /// Shielded work that has not ended.
-    pub(super) shields: usize,
+    /// Made with the first shielded work.
+    pub(super) shields: Option<Box<Shields>>,
+}
+
+/// The shielded work of a delivery.
+#[derive(Debug, Default)]
+pub(super) struct Shields {
+    /// How many have not ended.
+    pub(super) count: usize,
     /// How the handler ended, if it has.
     pub(super) finish: Option<Finish>,
-    /// The panic of shielded work.
-    pub(super) shield_panic: Option<String>,
-    /// Whether shielded work was dropped unfinished.
+    /// The panic of one of them.
+    pub(super) panic: Option<String>,
+    /// Whether one was dropped unfinished.
     pub(super) is_abandoned: bool,
 }
 
@@ -54,13 +61,6 @@ pub(super) enum End {
 }
 
 impl Delivering {
-    pub(super) fn key(&self, id: &MessageId) -> DeliveryKey {
-        DeliveryKey {
-            id: id.clone(),
-            attempt: self.attempt,
-        }
-    }
-
     /// Whether the broker is being told to deliver the message again.
     pub(super) fn is_nacked(&self) -> bool {
         let Stage::Settling(settling) = &self.stage else {
@@ -70,15 +70,13 @@ impl Delivering {
     }
 }
 
-impl Running {
-    pub(super) fn new(delivery: Delivery) -> Self {
-        Self {
-            delivery,
-            shields: 0,
-            finish: None,
-            shield_panic: None,
-            is_abandoned: false,
-        }
+impl Leased for Delivering {
+    fn id(&self) -> &MessageId {
+        self.delivery.id()
+    }
+
+    fn token(&self) -> &LeaseToken {
+        self.delivery.lease_token()
     }
 }
 

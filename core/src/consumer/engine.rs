@@ -29,7 +29,10 @@ use crate::handler::Finish;
 use crate::isolate::panic_message;
 use crate::lease::{Handle, LeaseSettings, LeaseTable};
 use crate::slots::Slots;
-use crate::{Broker, Caps, Delivery, Event, Failure, Instant, Phase, Plan, Report, Stats, Totals};
+use crate::{
+    Broker, Caps, Delivery, DeliveryKey, Event, Failure, Instant, Phase, Plan, Report, Stats,
+    Totals,
+};
 
 /// The state of a running consumer, apart from its handlers.
 pub(super) struct Engine<'a> {
@@ -52,6 +55,8 @@ pub(super) struct Engine<'a> {
     pub(super) rng: Rng,
     /// Whether handlers were cancelled since they were last polled.
     pub(super) is_cancelling: bool,
+    /// Retired deliveries, whose memory is used again.
+    pub(super) retired: Vec<Delivery>,
     finished: Vec<(Handle, Finish)>,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
@@ -87,6 +92,7 @@ impl<'a> Engine<'a> {
             stats: Stats::default(),
             failure: None,
             is_cancelling: false,
+            retired: Vec::new(),
             finished: Vec::new(),
             sleep: None,
         }
@@ -160,8 +166,7 @@ impl<'a> Engine<'a> {
             let Some((handle, delivery)) = self.next_start(now) else {
                 break;
             };
-            let handler = start(delivery.clone());
-            handlers.insert(handle, delivery, handler);
+            handlers.insert(handle, start(delivery));
             is_busy = true;
         }
         is_busy |= self.flush(now);
@@ -176,16 +181,32 @@ impl<'a> Engine<'a> {
         handlers: &mut Slots<F>,
         is_inline: bool,
     ) -> Instant {
-        // Once handlers are cancelled all of them get their last poll before any deadline counts.
-        if std::mem::take(&mut self.is_cancelling) {
-            handlers.wake_all();
+        if std::mem::take(&mut self.is_cancelling) && is_inline {
+            handlers.cancel(&mut self.finished);
         }
+        let Self {
+            shared,
+            table,
+            finished,
+            ..
+        } = self;
         // Relaxed: inline handlers are polled right here.
-        self.shared
-            .poll_ended
-            .store(now.as_nanos(), Ordering::Relaxed);
-        handlers.poll(is_inline, &mut self.finished);
-        Instant::from_nanos(self.shared.poll_ended.load(Ordering::Relaxed))
+        shared.poll_ended.store(now.as_nanos(), Ordering::Relaxed);
+        let polled = |handle| {
+            if !is_inline {
+                return;
+            }
+            // Polls follow one another, so that the end of one is the start of the next and one
+            // clock read per poll is enough.
+            let took = shared.chain_poll();
+            if took > shared.slow_poll
+                && let Some(lease) = table.get(handle)
+            {
+                lease.owner.delivery.check_poll(took);
+            }
+        };
+        handlers.poll(polled, finished);
+        Instant::from_nanos(shared.poll_ended.load(Ordering::Relaxed))
     }
 
     fn handle_finished(&mut self, now: Instant) -> bool {
@@ -256,6 +277,20 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Tells the observer of something about a delivery in hand.
+    pub(super) fn emit_about(&mut self, handle: Handle, event: impl FnOnce(DeliveryKey) -> Event) {
+        if self.settings.observer.is_none() {
+            return;
+        }
+        let key = self
+            .table
+            .get(handle)
+            .map(|lease| lease.owner.delivery.key());
+        if let Some(key) = key {
+            self.emit(|| event(key));
+        }
+    }
+
     /// Asserts that no delivery is lost or counted twice.
     fn check(&self) {
         let Stats {
@@ -284,12 +319,10 @@ impl Drop for Engine<'_> {
     fn drop(&mut self) {
         // Handlers that are tasks of an executor must not outlive the consumer.
         for handle in self.table.handles() {
-            let stage = self
-                .table
-                .owner_mut(handle)
-                .map(|delivering| &delivering.stage);
-            if let Some(Stage::Running(running)) = stage {
-                running.delivery.cancel();
+            if let Some(lease) = self.table.get(handle)
+                && matches!(lease.owner.stage, Stage::Running(_))
+            {
+                lease.owner.delivery.cancel();
             }
         }
         drop_quietly(self.shared.close());

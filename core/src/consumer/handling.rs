@@ -11,7 +11,7 @@ use super::delivering::{End, Running, Stage};
 use super::engine::{Engine, drop_quietly};
 use crate::handler::Finish;
 use crate::lease::{Handle, Member};
-use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
+use crate::{BrokerCall, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
 
 impl Engine<'_> {
     /// A handler has ended.
@@ -26,8 +26,12 @@ impl Engine<'_> {
         let Some(running) = self.running_mut(handle) else {
             return;
         };
-        running.finish = Some(finish);
-        self.conclude(now, handle);
+        // Its scope is left when its shielded work has ended.
+        if let Some(shields) = running.shields.as_mut().filter(|shields| shields.count > 0) {
+            shields.finish = Some(finish);
+            return;
+        }
+        self.conclude(now, handle, finish);
     }
 
     /// Starts shielded work of a delivery.
@@ -35,7 +39,7 @@ impl Engine<'_> {
         let is_open = self.stats.phase < Phase::Flushing;
         match self.running_mut(handle) {
             Some(running) if is_open => {
-                running.shields += 1;
+                running.shields.get_or_insert_default().count += 1;
                 self.shields
                     .push(work.map(move |panic| (handle, panic)).boxed());
             }
@@ -49,16 +53,19 @@ impl Engine<'_> {
         // Bounded: it yields after it has polled as many as there are.
         while let Poll::Ready(Some((handle, panic))) = self.shields.poll_next_unpin(cx) {
             is_busy = true;
-            let Some(running) = self.running_mut(handle) else {
+            let running = self.running_mut(handle);
+            let Some(shields) = running.and_then(|running| running.shields.as_mut()) else {
                 continue;
             };
-            running.shields -= 1;
+            shields.count -= 1;
             if let Some(message) = panic {
-                running.shield_panic = Some(message.clone());
-                let delivery = running.delivery.key();
-                self.emit(|| Event::ShieldPanicked { delivery, message });
+                shields.panic = Some(message.clone());
+                self.emit_about(handle, |delivery| Event::ShieldPanicked {
+                    delivery,
+                    message,
+                });
             }
-            self.conclude(now, handle);
+            self.conclude_shielded(now, handle);
         }
         is_busy
     }
@@ -120,78 +127,78 @@ impl Engine<'_> {
         }
     }
 
-    /// Settles a delivery if its scope has been left: its handler and its shielded work have ended.
-    fn conclude(&mut self, now: Instant, handle: Handle) {
+    /// Settles a delivery if its handler and its shielded work have ended.
+    fn conclude_shielded(&mut self, now: Instant, handle: Handle) {
+        let running = self.running_mut(handle);
+        let shields = running.and_then(|running| running.shields.as_mut());
+        let finish = shields
+            .filter(|shields| shields.count == 0)
+            .and_then(|shields| shields.finish.take());
+        if let Some(finish) = finish {
+            self.conclude(now, handle, finish);
+        }
+    }
+
+    /// Settles a delivery whose scope has been left: `finish` is how its handler ended.
+    fn conclude(&mut self, now: Instant, handle: Handle, finish: Finish) {
         let Some(lease) = self.table.get(handle) else {
             return;
         };
         let Stage::Running(running) = &lease.owner.stage else {
             return;
         };
-        if running.finish.is_none() || running.shields > 0 {
-            return;
-        }
         if lease.is_lost {
             return self.end(handle, End::Expired);
         }
-        if running.is_abandoned {
+        let shields = running.shields.as_ref();
+        if shields.is_some_and(|shields| shields.is_abandoned) {
             return self.end(handle, End::Abandoned);
         }
         if now >= lease.deadline {
-            return self.lose(handle);
+            self.lose(handle);
+            return self.end(handle, End::Expired);
         }
-        let settle = self.settlement(handle);
+        let settle = self.settlement(handle, finish);
         self.settle(handle, settle, false);
     }
 
     /// Turns the end of a handler into a settlement.
-    fn settlement(&mut self, handle: Handle) -> Settle {
-        let cancelled = Settle::Nack {
-            after: Duration::ZERO,
-            counted: false,
-        };
-        let Some(running) = self.running_mut(handle) else {
-            return cancelled;
-        };
-        let finish = running.finish.take().unwrap_or(Finish::Cancelled);
-        let shield_panic = running.shield_panic.take();
-        let delivery = running.delivery.clone();
+    fn settlement(&mut self, handle: Handle, finish: Finish) -> Settle {
+        let running = self.running_mut(handle);
+        let shields = running.and_then(|running| running.shields.as_mut());
+        let shield_panic = shields.and_then(|shields| shields.panic.take());
         let verdict = match finish {
-            Finish::Cancelled | Finish::Refused => return cancelled,
+            Finish::Cancelled | Finish::Refused => {
+                return Settle::Nack {
+                    after: Duration::ZERO,
+                    counted: false,
+                };
+            }
             Finish::Dropped => {
                 // Not at once: an executor that drops one task may drop the next.
-                let after = self
-                    .settings
-                    .backoff
-                    .delay(delivery.attempt(), &mut self.rng);
+                let attempt = self.attempt(handle);
+                let after = self.settings.backoff.delay(attempt, &mut self.rng);
                 return Settle::Nack {
                     after,
                     counted: false,
                 };
             }
             Finish::Panicked(message) => {
-                return self.retry(
-                    &delivery,
-                    None,
-                    Some(format!("the handler panicked: {message}")),
-                );
+                let error = format!("the handler panicked: {message}");
+                return self.retry(handle, None, Some(error));
             }
             Finish::Verdict(verdict) => verdict,
         };
         match (verdict, shield_panic) {
             (Verdict::Ack, None) => Settle::Ack,
-            (Verdict::Ack, Some(message)) => self.retry(
-                &delivery,
-                None,
-                Some(format!("shielded work panicked: {message}")),
-            ),
-            (Verdict::Retry { after }, _) => self.retry(&delivery, after, None),
+            (Verdict::Ack, Some(message)) => {
+                let error = format!("shielded work panicked: {message}");
+                self.retry(handle, None, Some(error))
+            }
+            (Verdict::Retry { after }, _) => self.retry(handle, after, None),
             (Verdict::Postpone { after }, _) => {
                 self.stats.totals.postponed += 1;
-                self.emit(|| Event::Postponed {
-                    delivery: delivery.key(),
-                    after,
-                });
+                self.emit_about(handle, |delivery| Event::Postponed { delivery, after });
                 Settle::Nack {
                     after,
                     counted: false,
@@ -202,38 +209,36 @@ impl Engine<'_> {
     }
 
     /// Another attempt, or a dead letter if this was the last one.
-    fn retry(
-        &mut self,
-        delivery: &Delivery,
-        after: Option<Duration>,
-        error: Option<String>,
-    ) -> Settle {
-        let attempt = delivery.attempt();
+    fn retry(&mut self, handle: Handle, after: Option<Duration>, error: Option<String>) -> Settle {
+        let attempt = self.attempt(handle);
         if attempt >= self.settings.max_deliveries {
             let reason = error
-                .or_else(|| delivery.take_last_error())
+                .or_else(|| self.table.get(handle)?.owner.delivery.take_last_error())
                 .unwrap_or_else(|| format!("no success in {attempt} deliveries"));
             return Settle::Dead { reason };
         }
         let after = after.unwrap_or_else(|| self.settings.backoff.delay(attempt, &mut self.rng));
         self.stats.totals.retried += 1;
-        self.emit(|| Event::Retried {
-            delivery: delivery.key(),
-            after,
-        });
+        self.emit_about(handle, |delivery| Event::Retried { delivery, after });
         Settle::Nack {
             after,
             counted: true,
         }
     }
 
+    fn attempt(&self, handle: Handle) -> u32 {
+        let lease = self.table.get(handle);
+        lease.map_or(1, |lease| lease.owner.delivery.attempt())
+    }
+
     fn panicked(&mut self, handle: Handle, message: String) {
-        let Some(running) = self.running_mut(handle) else {
-            return;
-        };
-        let delivery = running.delivery.key();
-        self.stats.totals.panicked += 1;
-        self.emit(|| Event::HandlerPanicked { delivery, message });
+        if self.running_mut(handle).is_some() {
+            self.stats.totals.panicked += 1;
+            self.emit_about(handle, |delivery| Event::HandlerPanicked {
+                delivery,
+                message,
+            });
+        }
     }
 
     /// The lease of a delivery now lasts longer.
@@ -245,10 +250,9 @@ impl Engine<'_> {
         if lease.is_lost || !self.table.is_current(member) {
             return;
         }
-        let key = lease.owner.key(&lease.id);
         self.stats.totals.extended += 1;
         self.show_lease(member.handle);
-        self.emit(|| Event::Extended(key));
+        self.emit_about(member.handle, Event::Extended);
     }
 
     /// Sends a nack that waited for the answer to an extension.

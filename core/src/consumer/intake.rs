@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::calls::{Answer, call};
 use super::delivering::{Delivering, End, Running, Stage};
 use super::engine::{Engine, drop_quietly};
-use crate::lease::{Handle, Inserted};
+use crate::lease::Handle;
 use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
 
 /// The call of `receive` and what is to follow it.
@@ -109,17 +109,12 @@ impl Engine<'_> {
             let Some(delivering) = self.table.owner_mut(handle) else {
                 continue;
             };
-            let Stage::Buffered(message) = &mut delivering.stage else {
+            if !matches!(delivering.stage, Stage::Buffered) {
                 continue;
-            };
-            let empty = Message {
-                payload: Vec::new(),
-                ..message.clone()
-            };
-            let message = std::mem::replace(message, empty);
-            let shared = Arc::clone(&self.shared);
-            let delivery = Delivery::new(handle, message, deadline, shared);
-            delivering.stage = Stage::Running(Running::new(delivery.clone()));
+            }
+            delivering.stage = Stage::Running(Running::default());
+            let delivery = delivering.delivery.clone();
+            delivery.set_lease_deadline(deadline);
             self.stats.buffered -= 1;
             self.stats.running += 1;
             return Some((handle, delivery));
@@ -170,67 +165,71 @@ impl Engine<'_> {
     /// Takes up one message; what comes after the stop is released.
     fn accept(&mut self, now: Instant, received: Received) {
         let Received { message, deadline } = received;
-        let key = DeliveryKey {
-            id: message.id.clone(),
-            attempt: message.attempt,
-        };
         self.stats.totals.received += 1;
         self.stats.totals.redelivered += u64::from(message.attempt > 1);
-        self.emit(|| Event::Received(key.clone()));
+        self.emit(|| Event::Received(key(&message)));
 
-        // An older delivery that was not noticed to be over must not go on under the new lease.
-        let is_over = |handle: &Handle| {
-            self.table
-                .get(*handle)
-                .is_some_and(|lease| now >= lease.deadline)
+        let Some(older) = self.table.find(&message.id) else {
+            return self.take_up(now, message, deadline);
         };
-        if let Some(older) = self.table.find(&message.id).filter(is_over) {
+        // An older delivery that was not noticed to be over must not go on under the new lease.
+        if self
+            .table
+            .get(older)
+            .is_some_and(|lease| now >= lease.deadline)
+        {
             self.lose(older);
         }
         // A nack on its way whose message comes again has taken effect: only its answer is late.
         // Merged with it, the new delivery would have to wait until its lease runs out.
-        if let Some(older) = self.table.find(&message.id)
-            && self
-                .table
-                .get(older)
-                .is_some_and(|lease| lease.owner.is_nacked())
+        if self
+            .table
+            .get(older)
+            .is_some_and(|lease| lease.owner.is_nacked())
         {
             self.table.detach(older, &message.lease);
         }
-        // A duplicate that is late must not put its old lease in the place of the newer one.
-        let older = self.table.find(&message.id);
-        let is_late = older
-            .and_then(|older| self.table.get(older))
-            .is_some_and(|lease| {
-                let newer = (lease.owner.attempt, lease.deadline);
-                lease.token != message.lease && (message.attempt, deadline) < newer
-            });
-        if is_late {
-            self.stats.totals.merged += 1;
-            self.emit(|| End::Merged.event(key));
-            return;
-        }
-        let (id, lease) = (message.id.clone(), message.lease.clone());
-        let attempt = message.attempt;
-        let delivering = || Delivering {
-            attempt,
-            stage: Stage::Buffered(message),
+        let Some(older) = self.table.find(&message.id) else {
+            return self.take_up(now, message, deadline);
         };
-        match self.table.insert(now, &id, &lease, deadline, delivering) {
-            Inserted::Merged(handle) => {
-                self.stats.totals.merged += 1;
-                self.emit(|| End::Merged.event(key));
-                self.show_lease(handle);
+        self.stats.totals.merged += 1;
+        self.emit(|| End::Merged.event(key(&message)));
+        // A duplicate that is late must not put its old lease in the place of the newer one.
+        let is_late = self.table.get(older).is_some_and(|lease| {
+            let newer = (lease.owner.delivery.attempt(), lease.deadline);
+            *lease.token() != message.lease && (message.attempt, deadline) < newer
+        });
+        if !is_late {
+            self.table.adopt(now, older, &message.lease, deadline);
+            self.show_lease(older);
+        }
+    }
+
+    /// Takes up a message that is not in hand.
+    fn take_up(&mut self, now: Instant, message: Message, deadline: Instant) {
+        let hash = self.table.hash(&message.id);
+        let (retired, shared) = (&mut self.retired, &self.shared);
+        let delivering = |handle| {
+            let new = |message| Delivery::new(handle, message, deadline, Arc::clone(shared));
+            let delivery = match retired.pop() {
+                None => new(message),
+                Some(mut delivery) => match delivery.reuse(handle, message, deadline) {
+                    Ok(()) => delivery,
+                    Err(message) => new(message),
+                },
+            };
+            Delivering {
+                delivery,
+                stage: Stage::Buffered,
             }
-            Inserted::Held(handle) => {
-                self.stats.outstanding += 1;
-                self.stats.buffered += 1;
-                if self.stats.phase == Phase::Running {
-                    self.waiting.push_back(handle);
-                } else {
-                    self.release(handle);
-                }
-            }
+        };
+        let handle = self.table.insert(now, hash, deadline, delivering);
+        self.stats.outstanding += 1;
+        self.stats.buffered += 1;
+        if self.stats.phase == Phase::Running {
+            self.waiting.push_back(handle);
+        } else {
+            self.release(handle);
         }
     }
 
@@ -239,15 +238,15 @@ impl Engine<'_> {
         let Some(lease) = self.table.get(handle) else {
             return;
         };
-        let (deadline, token, is_lost) = (lease.deadline, lease.token.clone(), lease.is_lost);
-        match self
-            .table
-            .owner_mut(handle)
-            .map(|delivering| &mut delivering.stage)
-        {
-            Some(Stage::Buffered(message)) => message.lease = token,
-            Some(Stage::Running(running)) if !is_lost => {
-                running.delivery.set_lease_deadline(deadline);
+        match lease.owner.stage {
+            Stage::Buffered => {
+                let token = lease.token().clone();
+                if let Some(delivering) = self.table.owner_mut(handle) {
+                    delivering.delivery.set_lease_token(token);
+                }
+            }
+            Stage::Running(_) if !lease.is_lost => {
+                lease.owner.delivery.set_lease_deadline(lease.deadline);
             }
             _ => {}
         }
@@ -259,6 +258,14 @@ impl Engine<'_> {
             let table = &self.table;
             self.waiting.retain(|handle| table.get(*handle).is_some());
         }
+    }
+}
+
+/// The name in events of a message that is not in hand.
+fn key(message: &Message) -> DeliveryKey {
+    DeliveryKey {
+        id: message.id.clone(),
+        attempt: message.attempt,
     }
 }
 

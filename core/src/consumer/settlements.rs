@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::calls::Answer;
-use super::delivering::{End, Settling, Stage};
+use super::delivering::{Delivering, End, Settling, Stage};
 use super::engine::Engine;
 use crate::lease::{Handle, Member};
 use crate::{BrokerCall, Event, Instant, Outcome, Settle, Settlement};
@@ -49,7 +49,7 @@ impl Engine<'_> {
             is_held,
         });
         match std::mem::replace(&mut delivering.stage, settling) {
-            Stage::Buffered(_) => self.stats.buffered -= 1,
+            Stage::Buffered => self.stats.buffered -= 1,
             Stage::Running(_) => self.stats.running -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
         }
@@ -124,26 +124,15 @@ impl Engine<'_> {
 
     /// Tells of a lost lease, and ends the delivery unless its handler is still running.
     pub(super) fn lost(&mut self, handle: Handle) {
+        self.emit_about(handle, Event::LeaseLost);
         let Some(lease) = self.table.get(handle) else {
             return;
         };
-        let key = lease.owner.key(&lease.id);
-        self.emit(|| Event::LeaseLost(key));
-        match self
-            .table
-            .owner_mut(handle)
-            .map(|delivering| &mut delivering.stage)
-        {
-            Some(Stage::Running(running)) => {
-                running.delivery.set_lease_lost();
-                self.stats.lost += 1;
-                // Its handler may have ended, and be the reason why this was noticed.
-                if running.finish.is_some() && running.shields == 0 {
-                    self.end(handle, End::Expired);
-                }
-            }
-            Some(_) => self.end(handle, End::Expired),
-            None => {}
+        if matches!(lease.owner.stage, Stage::Running(_)) {
+            lease.owner.delivery.set_lease_lost();
+            self.stats.lost += 1;
+        } else {
+            self.end(handle, End::Expired);
         }
     }
 
@@ -152,13 +141,17 @@ impl Engine<'_> {
         let Some(lease) = self.table.get(handle) else {
             return;
         };
-        let (key, is_lost) = (lease.owner.key(&lease.id), lease.is_lost);
-        let Some(delivering) = self.table.remove(handle) else {
+        let is_lost = lease.is_lost;
+        let Some(Delivering {
+            mut delivery,
+            stage,
+        }) = self.table.remove(handle)
+        else {
             return;
         };
         self.stats.outstanding -= 1;
-        match delivering.stage {
-            Stage::Buffered(_) => self.stats.buffered -= 1,
+        match stage {
+            Stage::Buffered => self.stats.buffered -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
             Stage::Running(_) => {
                 self.stats.running -= 1;
@@ -179,7 +172,10 @@ impl Engine<'_> {
                 Settle::Dead { .. } => totals.dead_lettered += 1,
             },
         }
-        self.emit(|| end.event(key));
+        self.emit(|| end.event(delivery.key()));
+        if self.retired.len() < RETIRED_MAX && delivery.retire() {
+            self.retired.push(delivery);
+        }
     }
 
     fn send_batch(&mut self, now: Instant, count_max: usize) -> bool {
@@ -202,8 +198,8 @@ impl Engine<'_> {
             }
             let settle = settling.settle.clone();
             batch.push(Settlement {
-                id: lease.id.clone(),
-                lease: lease.token.clone(),
+                id: lease.owner.delivery.id().clone(),
+                lease: lease.token().clone(),
                 settle,
             });
             useless = useless.max(lease.deadline);
@@ -260,3 +256,6 @@ impl Engine<'_> {
 
 /// How many calls of `settle` may be on their way; all but the first are full batches.
 const SETTLE_CALLS_MAX: usize = 4;
+
+/// How many deliveries' memory is kept: enough for what ends in a few passes.
+const RETIRED_MAX: usize = 1024;

@@ -139,8 +139,10 @@ impl Engine<'_> {
     fn cancel_handlers(&mut self) {
         self.is_cancelling = true;
         for handle in self.table.handles() {
-            if let Some(running) = self.running_mut(handle) {
-                running.delivery.cancel();
+            if let Some(lease) = self.table.get(handle)
+                && matches!(lease.owner.stage, Stage::Running(_))
+            {
+                lease.owner.delivery.cancel();
             }
         }
     }
@@ -151,15 +153,15 @@ impl Engine<'_> {
             drop_quietly(work);
         }
         for handle in self.table.handles() {
-            let Some(running) = self.running_mut(handle) else {
+            let shields = self
+                .running_mut(handle)
+                .and_then(|running| running.shields.as_mut());
+            let Some(shields) = shields.filter(|shields| shields.count > 0) else {
                 continue;
             };
-            if running.shields == 0 {
-                continue;
-            }
-            running.shields = 0;
-            running.is_abandoned = true;
-            if running.finish.is_some() {
+            shields.count = 0;
+            shields.is_abandoned = true;
+            if shields.finish.is_some() {
                 self.end(handle, End::Abandoned);
             }
         }

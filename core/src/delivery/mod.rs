@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ impl Delivery {
 
     /// Whether the lease was lost: another consumer may have the message now.
     pub fn is_lease_lost(&self) -> bool {
-        self.scope.lost.is_set()
+        let aside = self.scope.aside.get();
+        aside.is_some_and(|aside| aside.lost.is_set())
     }
 
     /// Resolves when the lease is lost, and never if it is not.
@@ -97,12 +98,47 @@ impl Delivery {
             shared,
             deadline: AtomicU64::new(deadline.as_nanos()),
             cancelled: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
-            lost: Signal::default(),
-            last_error: Mutex::new(None),
+            aside: OnceLock::new(),
         };
         Self {
             scope: Arc::new(scope),
+        }
+    }
+
+    /// Takes leave of the message; returns whether the memory may be used for another one, which
+    /// it may not while there is another view.
+    pub(crate) fn retire(&mut self) -> bool {
+        let Some(scope) = Arc::get_mut(&mut self.scope) else {
+            return false;
+        };
+        scope.message.payload = Vec::new();
+        scope.cancelled = AtomicBool::new(false);
+        drop(scope.aside.take());
+        true
+    }
+
+    /// What `new` does, in the memory of a retired delivery; gives the message back if there is
+    /// another view of it after all.
+    pub(crate) fn reuse(
+        &mut self,
+        handle: Handle,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<(), Message> {
+        let Some(scope) = Arc::get_mut(&mut self.scope) else {
+            return Err(message);
+        };
+        scope.handle = handle;
+        scope.message = message;
+        scope.deadline = AtomicU64::new(deadline.as_nanos());
+        Ok(())
+    }
+
+    /// Names the lease of a delivery whose handler has not started.
+    pub(crate) fn set_lease_token(&mut self, token: LeaseToken) {
+        // Always there: nobody else has a view before the handler starts.
+        if let Some(scope) = Arc::get_mut(&mut self.scope) {
+            scope.message.lease = token;
         }
     }
 
@@ -114,7 +150,7 @@ impl Delivery {
     }
 
     pub(crate) fn set_lease_lost(&self) {
-        self.scope.lost.set();
+        self.scope.aside().lost.set();
     }
 
     /// Has the handler dropped at its next poll, which this brings about if it is a task.
@@ -122,13 +158,13 @@ impl Delivery {
         // Release, then wake: pairs with the order register, then load in `Watch::before`.
         self.scope.cancelled.store(true, Ordering::Release);
         // A spawned handler's; inline ones are polled by the engine, which has cancelled them.
-        self.scope.waker.wake();
+        self.scope.aside().waker.wake();
     }
 
     /// Reports a failed branch and remembers it as the reason of a dead letter.
     pub(crate) fn branch_failed(&self, branch: &'static str, error: String, required: bool) {
         if required {
-            *lock(&self.scope.last_error) = Some(format!("{branch}: {error}"));
+            *lock(&self.scope.aside().last_error) = Some(format!("{branch}: {error}"));
         }
         let delivery = self.key();
         self.notify(Notice::Event(Event::BranchFailed {
@@ -140,7 +176,7 @@ impl Delivery {
     }
 
     pub(crate) fn take_last_error(&self) -> Option<String> {
-        lock(&self.scope.last_error).take()
+        lock(&self.scope.aside.get()?.last_error).take()
     }
 
     fn notify(&self, notice: Notice) {
@@ -148,7 +184,7 @@ impl Delivery {
     }
 
     /// Reports a poll that took longer than the threshold.
-    fn check_poll(&self, took: Duration) {
+    pub(crate) fn check_poll(&self, took: Duration) {
         if took > self.scope.shared.slow_poll {
             self.notify(Notice::Event(Event::SlowPoll {
                 delivery: self.key(),
@@ -157,22 +193,16 @@ impl Delivery {
         }
     }
 
-    /// A poll of an inline handler has ended. Polls follow one another, so that the end of one is
-    /// the start of the next and one clock read per poll is enough.
-    pub(crate) fn poll_ended(&self) {
-        self.check_poll(self.scope.shared.chain_poll());
-    }
-
     fn before_poll(&self, cx: &mut Context<'_>) -> bool {
         // Registered before the load: a cancel between the two wakes.
-        self.scope.waker.register(cx.waker());
+        self.scope.aside().waker.register(cx.waker());
         self.is_cancelled()
     }
 }
 
 impl AsRef<Signal> for Delivery {
     fn as_ref(&self) -> &Signal {
-        &self.scope.lost
+        &self.scope.aside().lost
     }
 }
 
@@ -242,8 +272,21 @@ struct Scope {
     shared: Arc<Shared>,
     deadline: AtomicU64,
     cancelled: AtomicBool,
+    /// Made when it is first needed, by whoever needs it: few deliveries do.
+    aside: OnceLock<Box<Aside>>,
+}
+
+/// What few deliveries need.
+#[derive(Default)]
+struct Aside {
     /// The spawned handler's, for cancellation.
     waker: AtomicWaker,
     lost: Signal,
     last_error: Mutex<Option<String>>,
+}
+
+impl Scope {
+    fn aside(&self) -> &Aside {
+        self.aside.get_or_init(Box::default)
+    }
 }

@@ -1,7 +1,7 @@
 //! Extensions: which leases are extended together, and what the answers mean.
 
 use super::slab::Handle;
-use super::slot::{Stage, Timer};
+use super::slot::{Leased, Stage, Timer};
 use super::table::LeaseTable;
 use crate::{Extension, Instant, Outcome};
 
@@ -28,7 +28,7 @@ pub(crate) struct Member {
     pub(crate) deadline: Instant,
 }
 
-impl<T> LeaseTable<T> {
+impl<T: Leased> LeaseTable<T> {
     /// Stops extending anything: the broker is gone.
     pub(crate) fn stop_extending(&mut self) {
         self.settings.extend_count_max = 0;
@@ -132,7 +132,7 @@ impl<T> LeaseTable<T> {
                 epoch: lease.epoch,
                 deadline,
             });
-            let (id, token) = (lease.id.clone(), lease.token.clone());
+            let (id, token) = (lease.owner.id().clone(), lease.token().clone());
             batch.extensions.push(Extension {
                 id,
                 lease: token,

@@ -13,4 +13,5 @@ mod table;
 
 pub(crate) use extensions::{ExtendBatch, Member};
 pub(crate) use slab::Handle;
-pub(crate) use table::{Inserted, LeaseSettings, LeaseTable};
+pub(crate) use slot::Leased;
+pub(crate) use table::{LeaseSettings, LeaseTable};

@@ -35,15 +35,15 @@ impl<T> Slab<T> {
         self.len
     }
 
-    pub(super) fn insert(&mut self, value: T) -> Handle {
+    /// Keeps what `value` makes of the handle it will have.
+    pub(super) fn insert(&mut self, value: impl FnOnce(Handle) -> T) -> Handle {
         self.len += 1;
         if let Some(index) = self.free.pop() {
             let slot = &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK];
-            slot.value = Some(value);
-            return Handle {
-                index,
-                generation: slot.generation,
-            };
+            let generation = slot.generation;
+            let handle = Handle { index, generation };
+            slot.value = Some(value(handle));
+            return handle;
         }
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
@@ -51,14 +51,15 @@ impl<T> Slab<T> {
         let number = self.chunks.len() - 1;
         let chunk = &mut self.chunks[number];
         let index = number * CHUNK + chunk.len();
-        chunk.push(Slot {
-            generation: 0,
-            value: Some(value),
-        });
-        Handle {
+        let handle = Handle {
             index: u32::try_from(index).expect("fewer than 2^32 messages in hand"),
             generation: 0,
-        }
+        };
+        chunk.push(Slot {
+            generation: 0,
+            value: Some(value(handle)),
+        });
+        handle
     }
 
     pub(super) fn get(&self, handle: Handle) -> Option<&T> {

@@ -4,16 +4,24 @@ use super::cohorts::Place;
 use super::index::IdHash;
 use crate::{Instant, LeaseToken, MessageId};
 
+/// What is under a lease.
+pub(crate) trait Leased {
+    /// The message.
+    fn id(&self) -> &MessageId;
+    /// The token it came with.
+    fn token(&self) -> &LeaseToken;
+}
+
 /// One lease.
 #[derive(Debug)]
 pub(crate) struct Lease<T> {
-    pub(crate) id: MessageId,
-    pub(crate) token: LeaseToken,
     pub(crate) deadline: Instant,
     pub(crate) is_lost: bool,
     /// Whether an extension is on its way.
     pub(crate) is_extending: bool,
     pub(crate) owner: T,
+    /// The token, where it is no longer the one that the owner came with.
+    pub(super) newer_token: Option<Box<LeaseToken>>,
     /// Counts the tokens this lease has had.
     pub(super) epoch: u32,
     /// When it has lasted as long as it may.
@@ -23,6 +31,16 @@ pub(crate) struct Lease<T> {
     /// Whether it is among those that wait for an extension.
     pub(super) is_waiting: bool,
     pub(super) timer: Timer,
+}
+
+impl<T: Leased> Lease<T> {
+    /// The name of the lease as it is now.
+    pub(crate) fn token(&self) -> &LeaseToken {
+        match &self.newer_token {
+            Some(token) => token,
+            None => self.owner.token(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

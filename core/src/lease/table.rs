@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::cohorts::Cohorts;
 use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
-use super::index::Index;
+use super::index::{IdHash, Index};
 use super::slab::{Handle, Slab};
-use super::slot::{Lease, Stage, Timer};
+use super::slot::{Lease, Leased, Stage, Timer};
 use crate::{Instant, LeaseToken, MessageId};
 
 /// How leases are kept.
@@ -51,16 +51,7 @@ pub(crate) struct Commands {
     pub(crate) is_more: bool,
 }
 
-/// What became of a received message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inserted {
-    /// It is in the table.
-    Held(Handle),
-    /// Its id was in the table: the older delivery goes on, under the newer lease if it can.
-    Merged(Handle),
-}
-
-impl<T> LeaseTable<T> {
+impl<T: Leased> LeaseTable<T> {
     pub(crate) fn new(settings: LeaseSettings) -> Self {
         // Coarse, because an extension may well be early; fine, because a loss may not be late.
         let tick = (settings.lease / 256).clamp(EXPIRY_TICK, RENEWAL_TICK_MAX);
@@ -76,49 +67,35 @@ impl<T> LeaseTable<T> {
         }
     }
 
-    /// Takes up a lease; `owner` is made only if the message is not in hand.
+    /// Takes up the lease of a message that is not in hand, whose id has this hash.
     pub(crate) fn insert(
         &mut self,
         now: Instant,
-        id: &MessageId,
-        token: &LeaseToken,
+        hash: IdHash,
         deadline: Instant,
-        owner: impl FnOnce() -> T,
-    ) -> Inserted {
-        if let Some(handle) = self.find(id) {
-            self.adopt(now, handle, token, deadline);
-            return Inserted::Merged(handle);
-        }
-        Inserted::Held(self.insert_new(now, id, token, deadline, owner()))
-    }
-
-    /// Takes up the lease of a message that is not in hand.
-    pub(crate) fn insert_new(
-        &mut self,
-        now: Instant,
-        id: &MessageId,
-        token: &LeaseToken,
-        deadline: Instant,
-        owner: T,
+        owner: impl FnOnce(Handle) -> T,
     ) -> Handle {
-        let hash = self.by_id.hash(id.as_str());
-        let handle = self.leases.insert(Lease {
-            id: id.clone(),
-            token: token.clone(),
+        let ends = now + self.settings.lease_max;
+        let handle = self.leases.insert(|handle| Lease {
+            newer_token: None,
             epoch: 0,
             deadline,
-            ends: now + self.settings.lease_max,
+            ends,
             hash,
             stage: Stage::Held,
             is_waiting: false,
             is_lost: false,
             is_extending: false,
             timer: Timer::Off,
-            owner,
+            owner: owner(handle),
         });
         self.by_id.insert(hash, handle.index());
         self.arm(now, handle);
         handle
+    }
+
+    pub(crate) fn hash(&self, id: &MessageId) -> IdHash {
+        self.by_id.hash(id.as_str())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -134,10 +111,10 @@ impl<T> LeaseTable<T> {
     }
 
     pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
-        let hash = self.by_id.hash(id.as_str());
+        let hash = self.hash(id);
         let is_it = |index| {
             let lease = self.leases.get(self.leases.handle_at(index));
-            lease.is_some_and(|lease| lease.id == *id)
+            lease.is_some_and(|lease| lease.owner.id() == id)
         };
         let index = self.by_id.find(hash, is_it)?;
         Some(self.leases.handle_at(index))
@@ -165,7 +142,7 @@ impl<T> LeaseTable<T> {
         let Some(lease) = self.leases.get(handle) else {
             return;
         };
-        if lease.stage == Stage::Sent && lease.token != *newer {
+        if lease.stage == Stage::Sent && lease.token() != newer {
             self.by_id.remove(lease.hash, handle.index());
         }
     }
@@ -264,7 +241,13 @@ impl<T> LeaseTable<T> {
     /// Lets an older delivery go on under a newer lease of the same message.
     ///
     /// Not when it was told that its lease is lost: then somebody may have acted on that.
-    fn adopt(&mut self, now: Instant, handle: Handle, token: &LeaseToken, deadline: Instant) {
+    pub(crate) fn adopt(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        token: &LeaseToken,
+        deadline: Instant,
+    ) {
         if self.leases.get(handle).is_none_or(|lease| lease.is_lost) {
             return;
         }
@@ -272,10 +255,10 @@ impl<T> LeaseTable<T> {
         let Some(lease) = self.leases.get_mut(handle) else {
             return;
         };
-        if lease.token == *token {
+        if lease.token() == token {
             lease.deadline = lease.deadline.max(deadline);
         } else {
-            lease.token = token.clone();
+            lease.newer_token = Some(Box::new(token.clone()));
             lease.epoch = lease.epoch.wrapping_add(1);
             lease.deadline = deadline;
             lease.is_extending = false;

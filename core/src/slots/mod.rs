@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::Delivery;
 use crate::handler::Finish;
 use crate::isolate::panic_message;
 use crate::lease::Handle;
@@ -42,19 +41,22 @@ impl<F: Future<Output = Finish>> Slots<F> {
     }
 
     /// Takes a handler in, to be polled in the next pass. There must be room.
-    pub(crate) fn insert(&mut self, handle: Handle, delivery: Delivery, future: F) {
+    pub(crate) fn insert(&mut self, handle: Handle, future: F) {
         let index = self.free.pop().unwrap_or_else(|| self.add());
         let slot = &mut self.slots[index];
-        slot.delivery = Some((handle, delivery));
+        slot.handle = Some(handle);
         slot.future.set(Some(future));
         self.ready.add(index);
     }
 
     /// Polls every handler that was woken, once, and pushes those that ended to `finished`.
     ///
-    /// With `is_watched` the handler runs in the slot itself: its delivery's cancellation drops it,
-    /// and its polls are timed. Otherwise the slot only waits for it.
-    pub(crate) fn poll(&mut self, is_watched: bool, finished: &mut Vec<(Handle, Finish)>) {
+    /// `polled` is told of every poll, when it has ended.
+    pub(crate) fn poll(
+        &mut self,
+        mut polled: impl FnMut(Handle),
+        finished: &mut Vec<(Handle, Finish)>,
+    ) {
         let Self { slots, free, ready } = self;
         ready.take_all(|first, word| {
             for bit in bits(word) {
@@ -63,22 +65,26 @@ impl<F: Future<Output = Finish>> Slots<F> {
                 let Some(slot) = slots.get_mut(index) else {
                     continue;
                 };
-                let Some(finish) = slot.poll(is_watched) else {
+                let Some(handle) = slot.handle else {
                     continue;
                 };
-                if let Some((handle, _)) = slot.delivery.take() {
+                let finish = slot.poll();
+                polled(handle);
+                if let Some(finish) = finish {
+                    slot.handle = None;
+                    free.push(index);
                     finished.push((handle, finish));
                 }
-                free.push(index);
             }
         });
     }
 
-    /// Has every handler polled in the next pass.
-    pub(crate) fn wake_all(&self) {
-        for (index, slot) in self.slots.iter().enumerate() {
-            if slot.delivery.is_some() {
-                self.ready.add(index);
+    /// Drops every handler.
+    pub(crate) fn cancel(&mut self, finished: &mut Vec<(Handle, Finish)>) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(handle) = slot.handle.take() {
+                self.free.push(index);
+                finished.push((handle, slot.leave(Finish::Cancelled)));
             }
         }
     }
@@ -87,7 +93,7 @@ impl<F: Future<Output = Finish>> Slots<F> {
         let index = self.slots.len();
         let ready = Arc::clone(&self.ready);
         self.slots.push(Slot {
-            delivery: None,
+            handle: None,
             waker: Waker::from(Arc::new(SlotWaker { index, ready })),
             future: Box::pin(None),
         });
@@ -107,34 +113,30 @@ impl<F> Drop for Slots<F> {
 }
 
 struct Slot<F> {
-    delivery: Option<(Handle, Delivery)>,
+    /// Whose handler is in it.
+    handle: Option<Handle>,
     waker: Waker,
     future: Pin<Box<Option<F>>>,
 }
 
 impl<F: Future<Output = Finish>> Slot<F> {
     /// Polls the handler; returns how it ended, with its future dropped, once it has.
-    fn poll(&mut self, is_watched: bool) -> Option<Finish> {
+    fn poll(&mut self) -> Option<Finish> {
         let future = self.future.as_mut().as_pin_mut()?;
-        let (_, delivery) = self.delivery.as_ref()?;
-        let ended = if is_watched && delivery.is_cancelled() {
-            Finish::Cancelled
-        } else {
-            let mut cx = Context::from_waker(&self.waker);
-            // Unwind safe: after a panic the future is dropped and never polled again.
-            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx)));
-            if is_watched {
-                delivery.poll_ended();
-            }
-            match polled {
-                Ok(Poll::Pending) => return None,
-                Ok(Poll::Ready(finish)) => finish,
-                Err(payload) => Finish::Panicked(panic_message(payload)),
-            }
-        };
+        let mut cx = Context::from_waker(&self.waker);
+        // Unwind safe: after a panic the future is dropped and never polled again.
+        match catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx))) {
+            Ok(Poll::Pending) => None,
+            Ok(Poll::Ready(finish)) => Some(self.leave(finish)),
+            Err(payload) => Some(self.leave(Finish::Panicked(panic_message(payload)))),
+        }
+    }
+
+    /// Drops the future, whose destructor may panic.
+    fn leave(&mut self, finish: Finish) -> Finish {
         match catch_unwind(AssertUnwindSafe(|| self.future.set(None))) {
-            Ok(()) => Some(ended),
-            Err(payload) => Some(Finish::Panicked(panic_message(payload))),
+            Ok(()) => finish,
+            Err(payload) => Finish::Panicked(panic_message(payload)),
         }
     }
 }

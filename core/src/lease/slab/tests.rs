@@ -3,10 +3,10 @@ use super::Slab;
 #[test]
 fn a_handle_of_a_removed_value_names_nothing_after_its_slot_is_reused() {
     let mut slab = Slab::new();
-    let old = slab.insert("old");
+    let old = slab.insert(|_| "old");
     assert_eq!(slab.remove(old), Some("old"));
 
-    let new = slab.insert("new");
+    let new = slab.insert(|_| "new");
 
     assert_ne!(old, new);
     assert_eq!(slab.get(old), None);
@@ -19,7 +19,7 @@ fn a_handle_of_a_removed_value_names_nothing_after_its_slot_is_reused() {
 #[test]
 fn handles_lists_what_is_left() {
     let mut slab = Slab::new();
-    let handles: Vec<_> = (0..4).map(|value| slab.insert(value)).collect();
+    let handles: Vec<_> = (0..4).map(|value| slab.insert(|_| value)).collect();
     slab.remove(handles[1]);
 
     let left: Vec<_> = slab.handles().collect();

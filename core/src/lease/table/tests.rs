@@ -3,17 +3,29 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{Commands, Inserted, LeaseSettings, LeaseTable, POLL_COUNT_MAX};
-use crate::lease::{ExtendBatch, Handle};
+use super::{Commands, LeaseSettings, LeaseTable, POLL_COUNT_MAX};
+use crate::lease::{ExtendBatch, Handle, Leased};
 use crate::{Instant, LeaseToken, MessageId, Outcome};
 
 const LEASE: Duration = Duration::from_secs(10);
+
+struct Message(MessageId, LeaseToken);
+
+impl Leased for Message {
+    fn id(&self) -> &MessageId {
+        &self.0
+    }
+
+    fn token(&self) -> &LeaseToken {
+        &self.1
+    }
+}
 
 fn at(seconds: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(seconds)
 }
 
-fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<()> {
+fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<Message> {
     LeaseTable::new(LeaseSettings {
         lease: LEASE,
         lease_max,
@@ -21,15 +33,14 @@ fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<()> {
     })
 }
 
-fn insert(table: &mut LeaseTable<()>, now: Instant, id: &str, deadline: Instant) -> Handle {
-    let (id, token) = (MessageId::from(id), LeaseToken::from("first"));
-    match table.insert(now, &id, &token, deadline, || ()) {
-        Inserted::Held(handle) => handle,
-        Inserted::Merged(_) => panic!("{id} is in hand already"),
-    }
+fn insert(table: &mut LeaseTable<Message>, now: Instant, id: &str, deadline: Instant) -> Handle {
+    let message = Message(MessageId::from(id), LeaseToken::from("first"));
+    assert_eq!(table.find(&message.0), None, "{id} is in hand already");
+    let hash = table.hash(&message.0);
+    table.insert(now, hash, deadline, |_| message)
 }
 
-fn done(table: &mut LeaseTable<()>, batch: &ExtendBatch) -> Vec<Handle> {
+fn done(table: &mut LeaseTable<Message>, batch: &ExtendBatch) -> Vec<Handle> {
     table.extended(
         &batch.members,
         batch.sent,
@@ -170,13 +181,13 @@ fn an_answer_about_an_older_token_changes_nothing() {
     let batch = only(table.poll(at(5)));
 
     let second = LeaseToken::from("second");
-    let merged = table.insert(at(6), &MessageId::from("a"), &second, at(16), || ());
+    assert_eq!(table.find(&MessageId::from("a")), Some(handle));
+    table.adopt(at(6), handle, &second, at(16));
     let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
 
-    assert_eq!(merged, Inserted::Merged(handle));
     assert!(lost.is_empty());
     let lease = table.get(handle).expect("a lease");
-    assert_eq!((lease.token.as_str(), lease.deadline), ("second", at(16)));
+    assert_eq!((lease.token().as_str(), lease.deadline), ("second", at(16)));
     assert!(!lease.is_lost && !table.is_current(batch.members[0]));
 }
 
@@ -190,7 +201,7 @@ fn a_lost_lease_stays_lost_and_is_not_extended() {
     done(&mut table, &batch);
 
     let second = LeaseToken::from("second");
-    table.insert(at(11), &MessageId::from("a"), &second, at(21), || ());
+    table.adopt(at(11), handle, &second, at(21));
     assert!(table.get(handle).is_some_and(|lease| lease.is_lost));
     assert_eq!(table.next_wake(), None);
 }
