@@ -67,6 +67,8 @@ pub enum FactKind {
         /// The deadline the consumer was told.
         deadline: Instant,
     },
+    /// It was handed to the consumer.
+    Arrived,
     /// The same lease was sent to the consumer once more.
     Duplicated,
     /// The consumer called `settle`; whether it arrives is another fact.

@@ -196,7 +196,7 @@ impl Broker for SimBroker {
                     wire.check_usable(now)?;
                     wire.is_closed = true;
                     wire.changes += 1;
-                    Ok(std::mem::take(&mut wire.arrivals).into_values().collect())
+                    Ok(wire.all_arrived(now))
                 }),
             }
         }

@@ -252,11 +252,24 @@ impl Wire {
             && let Some(first) = self.arrivals.first_entry()
             && first.key().0 <= now
         {
-            arrived.push(first.remove());
+            let received = first.remove();
+            let (id, lease) = (&received.message.id, &received.message.lease);
+            self.ledger.note_lease(now, id, lease, FactKind::Arrived);
+            arrived.push(received);
         }
         let is_source_over =
             self.is_finished && self.ledger.open_count() == 0 && self.arrivals.is_empty();
         (is_source_over || !arrived.is_empty()).then_some(arrived)
+    }
+
+    /// All that is on its way, at once.
+    pub(super) fn all_arrived(&mut self, now: Instant) -> Vec<Received> {
+        let arrived: Vec<Received> = std::mem::take(&mut self.arrivals).into_values().collect();
+        for received in &arrived {
+            let (id, lease) = (&received.message.id, &received.message.lease);
+            self.ledger.note_lease(now, id, lease, FactKind::Arrived);
+        }
+        arrived
     }
 
     /// Leases what is ready, up to `count_max` on the way, and sends it off.

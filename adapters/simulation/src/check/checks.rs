@@ -1,6 +1,6 @@
 //! What the checker remembers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Verdict};
@@ -143,6 +143,8 @@ pub(super) struct Checks {
     pub(super) is_safe: Option<IsSafe>,
     /// How many messages are under lease.
     pub(super) leased: i64,
+    /// Which deliveries were handed over and not told of yet.
+    pub(super) arrived: VecDeque<u64>,
 }
 
 #[derive(Default)]
@@ -158,14 +160,15 @@ pub(super) struct Counts {
 pub(super) struct Message {
     /// When the lease that counts really ends.
     pub(super) until: Option<Instant>,
-    /// The handlers of this consumer's life.
+    /// The deliveries in this consumer's life that were not merged.
     pub(super) generations: Vec<Generation>,
 }
 
-/// One handler of one message.
+/// One delivery of one message, and its handler.
 pub(super) struct Generation {
-    /// Which delivery of the message it was started for.
+    /// Which delivery of the message it was received as.
     pub(super) delivery: u64,
+    pub(super) is_started: bool,
     pub(super) attempt: u32,
     pub(super) holds: u32,
     pub(super) end: Option<(End, Mark)>,
@@ -196,6 +199,16 @@ pub(super) struct Start {
 
 /// An instant, and the time that was stolen until then.
 pub(super) type Mark = Time;
+
+impl Message {
+    /// The delivery that goes on, or went on, under a lease: a later lease may have been merged
+    /// into it.
+    pub(super) fn generation(&self, token: &LeaseToken) -> Option<&Generation> {
+        let delivery = delivery_of(token);
+        let earlier = self.generations.iter().filter(|it| it.delivery <= delivery);
+        earlier.max_by_key(|it| it.delivery)
+    }
+}
 
 impl Time {
     /// Whether the program has had time of its own since `mark`.

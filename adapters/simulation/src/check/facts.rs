@@ -14,6 +14,7 @@ impl Checks {
                 self.leases.entry(token.clone()).or_default().delivered_at = fact.at;
                 self.messages.entry(fact.id.clone()).or_default().until = Some(*deadline);
             }
+            (FactKind::Arrived, Some(token)) => self.arrived.push_back(delivery_of(token)),
             (FactKind::Duplicated, Some(token)) => {
                 self.leases.entry(token.clone()).or_default().is_duplicated = true;
             }
@@ -77,11 +78,14 @@ impl Checks {
             }
             _ => lease.settled = Some((life, kind)),
         }
-        let wanted = delivery_of(token);
         let message = self.messages.entry(fact.id.clone()).or_default();
-        let mut generations = message.generations.iter().rev();
-        let Some(generation) = generations.find(|it| it.delivery <= wanted) else {
-            return self.unstarted(fact, kind);
+        let generation = message.generation(token).filter(|it| it.is_started);
+        let Some(generation) = generation else {
+            return if is_duplicated {
+                Ok(())
+            } else {
+                unstarted(fact, kind)
+            };
         };
         let Some((end, _)) = &generation.end else {
             let invariant = match kind {
@@ -104,15 +108,6 @@ impl Checks {
             return broken("no early ack", fact, "while its shielded work runs");
         }
         self.compare(fact, kind, attempt, &end)
-    }
-
-    /// What was never given to a handler is only ever handed back.
-    fn unstarted(&self, fact: &Fact, kind: SettleKind) -> Result<(), Broken> {
-        match kind {
-            SettleKind::Nack { after, counted } if after.is_zero() && !counted => Ok(()),
-            SettleKind::Ack => broken("no early ack", fact, "no handler had it"),
-            _ => broken("verdict kept", fact, "no handler had it"),
-        }
     }
 
     fn compare(
@@ -186,9 +181,8 @@ impl Checks {
             let count = lease.extensions;
             return broken("extension rate", fact, format!("{count} times in {age:?}"));
         }
-        let wanted = delivery_of(token);
-        let generations = self.messages.get(&fact.id).map(|it| it.generations.iter());
-        let generation = generations.and_then(|it| it.rev().find(|it| it.delivery <= wanted));
+        let message = self.messages.get(&fact.id);
+        let generation = message.and_then(|it| it.generation(token));
         if let Some(generation) = generation
             && let Some((end, mark)) = &generation.end
             && generation.holds == 0
@@ -210,6 +204,15 @@ impl Checks {
             return broken("longest lease", fact, format!("longest: {longest:?}"));
         }
         Ok(())
+    }
+}
+
+/// What was never given to a handler is only ever handed back.
+fn unstarted(fact: &Fact, kind: SettleKind) -> Result<(), Broken> {
+    match kind {
+        SettleKind::Nack { after, counted } if after.is_zero() && !counted => Ok(()),
+        SettleKind::Ack => broken("no early ack", fact, "no handler had it"),
+        _ => broken("verdict kept", fact, "no handler had it"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report, Stats};
 
-use super::checks::{Checks, ENDS, End, Generation, Promises, Start, delivery_of};
+use super::checks::{Checks, ENDS, End, Generation, Promises, Start};
 use super::{Broken, Time};
 
 impl Checks {
@@ -75,6 +75,11 @@ impl Checks {
 
     pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
         match event {
+            Event::Received(key) => self.received(&key.id, key.attempt),
+            Event::Merged(key) => {
+                let generations = self.messages.get_mut(&key.id).map(|it| &mut it.generations);
+                generations.map(Vec::pop);
+            }
             Event::HandlerPanicked { .. } => self.counts.panics += 1,
             Event::BranchFailed { .. } => self.counts.branch_failures += 1,
             Event::Phase(phase) => {
@@ -132,19 +137,31 @@ impl Checks {
         }
         let message = self.messages.entry(delivery.id().clone()).or_default();
         // One whose handler has ended unseen, in the task that runs it, is not looked for here.
-        if message.generations.iter().any(|it| it.end.is_none()) {
+        let mut generations = message.generations.iter();
+        if generations.any(|it| it.is_started && it.end.is_none()) {
             return Err(Broken("in hand once", format!("{name} starts again")));
         }
+        let waits = |it: &Generation| !it.is_started && it.attempt == delivery.attempt();
+        let Some(generation) = message.generations.iter().rposition(waits) else {
+            return Err(Broken("in hand once", format!("{name} was not received")));
+        };
+        message.generations[generation].is_started = true;
+        Ok(Start {
+            life: self.life,
+            generation,
+        })
+    }
+
+    fn received(&mut self, id: &MessageId, attempt: u32) {
+        let delivery = self.arrived.pop_front().unwrap_or(0);
+        let message = self.messages.entry(id.clone()).or_default();
         message.generations.push(Generation {
-            delivery: delivery_of(delivery.lease_token()),
-            attempt: delivery.attempt(),
+            delivery,
+            is_started: false,
+            attempt,
             holds: 0,
             end: None,
         });
-        Ok(Start {
-            life: self.life,
-            generation: message.generations.len() - 1,
-        })
     }
 
     pub(super) fn poll(
@@ -190,12 +207,15 @@ impl Checks {
 
     pub(super) fn hold(&mut self, id: &MessageId) -> usize {
         let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
-        let Some(generations) = generations.filter(|it| !it.is_empty()) else {
+        let Some(generations) = generations else {
             return 0;
         };
-        let last = generations.len() - 1;
-        generations[last].holds += 1;
-        last
+        let is_running = |it: &Generation| it.is_started && it.end.is_none();
+        let running = generations.iter().rposition(is_running).unwrap_or(0);
+        if let Some(generation) = generations.get_mut(running) {
+            generation.holds += 1;
+        }
+        running
     }
 
     pub(super) fn release(&mut self, id: &MessageId, generation: usize, time: Time) {

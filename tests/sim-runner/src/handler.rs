@@ -1,0 +1,159 @@
+//! What the handlers of a life do: a fan-out of two that takes its time, fails and misbehaves.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mayhem_core::{BranchError, Delivery, FanOut, Verdict};
+use mayhem_sim::{Checker, Dice, SimClock, SimStore};
+
+use crate::settings::Settings;
+
+/// What the handlers of one consumer share.
+#[derive(Clone)]
+pub(crate) struct Play {
+    pub(crate) clock: SimClock,
+    pub(crate) dice: Dice,
+    pub(crate) store: SimStore,
+    pub(crate) checker: Checker,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) has_canary: bool,
+    /// Tells the world that a promise was broken.
+    pub(crate) orphans: Arc<AtomicUsize>,
+}
+
+/// Counts the branches that are alive.
+struct Alive(Arc<AtomicUsize>);
+
+impl Play {
+    pub(crate) async fn handle(&self, delivery: &Delivery) -> Verdict {
+        self.checker.watch(delivery, self.decide(delivery)).await
+    }
+
+    async fn decide(&self, delivery: &Delivery) -> Verdict {
+        let alive = Arc::new(AtomicUsize::new(0));
+        if self.has_canary && self.dice.chance("canary", CANARY) {
+            return Verdict::Ack;
+        }
+        let joined = FanOut::new(delivery)
+            .branch("restart", self.restart(Alive::new(&alive)))
+            .branch("record", self.record(delivery, Alive::new(&alive)))
+            .optional("notify", self.notify(Alive::new(&alive)))
+            .join()
+            .await;
+        // Relaxed: the branches ran in this very task.
+        self.orphans
+            .fetch_add(alive.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.misbehave(delivery).await;
+        joined.verdict()
+    }
+
+    async fn restart(&self, _alive: Alive) -> Result<(), BranchError> {
+        self.work("restart").await;
+        let end = match self.dice.choose("end of the branch", 40) {
+            36 => BranchError::retry("planned"),
+            37 => BranchError::postpone(SECOND, "planned"),
+            38 => BranchError::dead("planned"),
+            39 => {
+                self.checker.branch_failed();
+                panic!("planned");
+            }
+            35 => BranchError::retry_after(3 * SECOND, "planned"),
+            _ => return Ok(()),
+        };
+        self.checker.branch_failed();
+        Err(end)
+    }
+
+    async fn record(&self, delivery: &Delivery, _alive: Alive) -> Result<(), BranchError> {
+        self.work("record").await;
+        let commit = self.store.commit(delivery.id().as_str()).await;
+        commit.map_err(|failed| {
+            self.checker.branch_failed();
+            BranchError::retry(failed)
+        })
+    }
+
+    async fn notify(&self, _alive: Alive) -> Result<(), BranchError> {
+        if self.dice.choose("notification", 40) < 39 {
+            return Ok(());
+        }
+        self.checker.branch_failed();
+        Err(BranchError::retry("nobody listens"))
+    }
+
+    async fn work(&self, label: &'static str) {
+        let slowness = self.settings.slowness;
+        let longest = self.settings.lease / 40 * slowness;
+        // By steps: to a nanosecond nothing ever happens at the same time.
+        let steps = self.dice.choose(label, 11);
+        let length = longest / 10 * u32::try_from(steps).unwrap_or(0);
+        if !length.is_zero() {
+            self.clock.sleep(length).await;
+        }
+    }
+
+    /// What a handler does now and then that it should not.
+    async fn misbehave(&self, delivery: &Delivery) {
+        let is_honest = self.settings.is_honest;
+        let kinds = if is_honest { 62 } else { 66 };
+        let unit = self.settings.lease / 40;
+        match self.dice.choose("misbehaviour", kinds) {
+            60 => panic!("planned"),
+            61 => {
+                let hold = self.checker.hold(delivery);
+                let rest = self.clock.sleep(self.dice.duration("shielded", 20 * unit));
+                let shielded = async move {
+                    rest.await;
+                    drop(hold);
+                };
+                drop(delivery.shield(shielded));
+            }
+            // The whole process stands still for up to two leases.
+            62 => self.clock.block(self.dice.duration("blocks", 80 * unit)),
+            63 => self
+                .clock
+                .suspend(self.dice.duration("suspended", 80 * unit)),
+            // Never ends by itself.
+            64 => delivery.lease_lost().await,
+            65 => self.clock.set_wall(0),
+            _ => {}
+        }
+    }
+}
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts the polls of a future, and says when one too many is due.
+pub(crate) struct PollsLeft(Rc<Cell<u64>>);
+
+impl PollsLeft {
+    pub(crate) fn new(count: u64) -> Self {
+        Self(Rc::new(Cell::new(count)))
+    }
+
+    /// Counts one poll; whether there was one left.
+    pub(crate) fn take(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// How often the handler of the canary acks without having done anything.
+const CANARY: f64 = 1.0 / 1_000.0;
+
+const SECOND: Duration = Duration::from_secs(1);

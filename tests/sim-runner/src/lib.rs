@@ -1,0 +1,15 @@
+//! Simulated lives of `mayhem-core`: what the runner runs, and what its tests run in small.
+//!
+//! In reading order: `settings` (what the dice decide about one life), `handler` (what its handlers
+//! do), `life` (consumers that come, stop, crash and go until every message has its fate), `totals`
+//! (what many lives met), `search` (many seeds on several threads).
+
+mod handler;
+mod life;
+mod search;
+mod settings;
+mod totals;
+
+pub use life::{Life, live};
+pub use search::{Failed, Search, run_seed, shrink_seed};
+pub use totals::{Tally, Totals};

@@ -1,0 +1,331 @@
+//! One simulated life: consumers come, stop, crash and go until every message has its fate.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{Either, select};
+use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Report};
+use mayhem_sim::{
+    Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
+};
+
+use crate::handler::{Play, PollsLeft};
+use crate::settings::{Ending, Settings};
+use crate::totals::Tally;
+
+/// What is asked of a life beyond what the dice decide.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Life {
+    /// Whether its handlers ack, now and then, without having done anything: must be found out.
+    pub has_canary: bool,
+    /// How many messages, in place of a draw.
+    pub messages: Option<u64>,
+    /// Has the first consumer stop at this event, in place of a draw.
+    pub stop_at_event: Option<u64>,
+    /// Whether the last events and facts are printed.
+    pub is_told: bool,
+}
+
+/// Lives one life in `sim`.
+///
+/// # Errors
+///
+/// The promise that was broken, or where it hangs.
+pub fn live(sim: &Simulation, life: Life) -> Result<Tally, Hang> {
+    let settings = Arc::new(Settings::draw(sim, life.messages));
+    if life.is_told {
+        println!("{settings:#?}");
+    }
+    sim.set_hazards(settings.hazards.clone());
+    let broker = SimBroker::new(sim, settings.broker.clone());
+    let store = SimStore::new(sim, settings.store.clone());
+    for number in 0..settings.messages {
+        broker.publish(number.to_le_bytes());
+    }
+    broker.finish();
+    let checker = Checker::new(sim, &broker);
+    let saved = store.clone();
+    checker.before_ack(move |id| saved.is_durable(id.as_str()));
+    let mut stage = Stage {
+        sim,
+        life,
+        clock: sim.clock(),
+        dice: sim.dice(),
+        broker,
+        store,
+        checker,
+        settings,
+        tally: Tally::default(),
+    };
+    let outcome = stage.perform();
+    if life.is_told {
+        stage.tell();
+    }
+    outcome.map(|()| stage.tally())
+}
+
+struct Stage<'a> {
+    sim: &'a Simulation,
+    life: Life,
+    clock: SimClock,
+    dice: Dice,
+    broker: SimBroker,
+    store: SimStore,
+    checker: Checker,
+    settings: Arc<Settings>,
+    tally: Tally,
+}
+
+/// How a consumer's life came to its end.
+enum Ended {
+    Reported(Report),
+    Crashed,
+    Endless,
+}
+
+impl Stage<'_> {
+    fn perform(&mut self) -> Result<(), Hang> {
+        for round in 0..ROUNDS_MAX {
+            self.broker.reopen();
+            let is_over = self.perform_round(round)?;
+            if is_over || self.broker.is_drained() {
+                break;
+            }
+            if round >= self.settings.unrest {
+                // What goes wrong comes to an end, so that the rest has to.
+                self.calm();
+            }
+            if round + 1 == ROUNDS_MAX {
+                self.sim.violate("progress", "the backlog is never drained");
+            }
+        }
+        if self.settings.broker.faults.permanent_from.is_none() {
+            self.check_fates();
+        }
+        self.verdict()
+    }
+
+    /// One consumer's life; whether nothing can follow it.
+    fn perform_round(&mut self, round: u64) -> Result<bool, Hang> {
+        let promises = self.settings.promises(&self.dice);
+        let ending = match self.life.stop_at_event {
+            Some(event) if round == 0 => Ending::StopAtEvent(event),
+            _ => self.settings.ending(&self.dice, round),
+        };
+        if self.life.is_told {
+            println!("life {round}: {ending:?}, {promises:?}");
+        }
+        self.tally.lives += 1;
+        let ended = self.perform_with(promises, ending)?;
+        self.verdict()?;
+        match ended {
+            Ended::Reported(report) => {
+                self.checker.end(&report);
+                self.tally.add_report(&report.totals);
+                Ok(report.error.is_some())
+            }
+            Ended::Crashed => {
+                self.tally.crashes += 1;
+                self.checker.crashed();
+                self.sim.crash();
+                self.store.crash();
+                Ok(false)
+            }
+            Ended::Endless => {
+                self.sim.violate("progress", "a consumer has no end");
+                Ok(true)
+            }
+        }
+    }
+
+    fn perform_with(&mut self, promises: Promises, ending: Ending) -> Result<Ended, Hang> {
+        let (control, stopper) = (Arc::new(Mutex::new(None)), Stopper::new(self, ending));
+        let told = Arc::clone(&control);
+        let mut observer = self.checker.observer();
+        let builder = Consumer::builder()
+            .broker(self.broker.clone())
+            .clock(self.clock.clone())
+            .concurrency(promises.concurrency)
+            .prefetch(promises.prefetch)
+            .lease(promises.lease)
+            .lease_max(promises.lease_max)
+            .max_deliveries(promises.max_deliveries)
+            .backoff(promises.backoff)
+            .seed(self.dice.choose("seed of the consumer", 1 << 32))
+            .on_event(move |event| {
+                observer(event);
+                stopper.see(event, &told);
+            });
+        let play = Play {
+            clock: self.clock.clone(),
+            dice: self.dice.clone(),
+            store: self.store.clone(),
+            checker: self.checker.clone(),
+            settings: Arc::clone(&self.settings),
+            has_canary: self.life.has_canary,
+            orphans: Arc::new(AtomicUsize::new(0)),
+        };
+        let orphans = Arc::clone(&play.orphans);
+        let ended = if self.dice.choose("spawned handlers", 2) == 0 {
+            let handler = async |delivery: &Delivery| play.handle(delivery).await;
+            self.run(builder.handler(handler).build(), &control, promises, ending)
+        } else {
+            let consumer = builder.spawned_handler(self.sim.spawner(), move |delivery| {
+                let (play, delivery) = (play.clone(), delivery.clone());
+                async move { play.handle(&delivery).await }.boxed()
+            });
+            self.run(consumer.build(), &control, promises, ending)
+        };
+        if orphans.load(Ordering::Relaxed) > 0 {
+            self.sim
+                .violate("in hand once", "a branch outlives its fan-out");
+        }
+        ended
+    }
+
+    fn run<E: Execution>(
+        &mut self,
+        consumer: Consumer<E>,
+        slot: &Mutex<Option<Control>>,
+        promises: Promises,
+        ending: Ending,
+    ) -> Result<Ended, Hang> {
+        let control = consumer.control();
+        *slot.lock().expect("nobody panics with it") = Some(control.clone());
+        self.checker.begin(self.sim, &control, promises);
+        let stops = match ending {
+            Ending::Stops(count) => count,
+            _ => 0,
+        };
+        self.tally.stops += u64::from(stops > 0 || matches!(ending, Ending::StopAtEvent(_)));
+        let polls = PollsLeft::new(match ending {
+            Ending::Crash(poll) => poll,
+            _ => u64::MAX,
+        });
+        let script = async {
+            for _ in 0..stops {
+                let pause = self.dice.duration("time to the stop", 30 * SECOND);
+                self.clock.sleep(pause).await;
+                let plan = self.settings.plan(&self.dice);
+                self.checker.stopped(&plan);
+                control.stop(plan);
+            }
+        };
+        let both = async {
+            let mut run = pin!(consumer.run());
+            let mut script = pin!(script.fuse());
+            poll_fn(|cx| {
+                if !polls.take() {
+                    return Poll::Ready(Ended::Crashed);
+                }
+                // The script is of no interest once the consumer has ended.
+                let _ = script.as_mut().poll(cx);
+                run.as_mut().poll(cx).map(Ended::Reported)
+            })
+            .await
+        };
+        let horizon = self.clock.sleep(HORIZON);
+        match self.sim.run(select(pin!(both), horizon))? {
+            Either::Left((ended, _)) => Ok(ended),
+            Either::Right(_) => Ok(Ended::Endless),
+        }
+    }
+
+    fn calm(&self) {
+        self.broker.set_faults(Faults {
+            permanent_from: self.settings.broker.faults.permanent_from,
+            ..Faults::default()
+        });
+        self.sim.set_hazards(Hazards {
+            schedule: self.settings.hazards.schedule,
+            ..Hazards::default()
+        });
+    }
+
+    /// Every message ends as acked, or as a dead letter for a reason that a handler gave.
+    fn check_fates(&self) {
+        for id in self.broker.ids() {
+            match self.broker.truth(&id).fate {
+                Fate::Acked => {}
+                Fate::Dead { reason } if reason.contains("planned") => {}
+                Fate::Dead { reason } if reason.contains("simulated") => {}
+                fate => self.sim.violate("nothing lost", format!("{id}: {fate:?}")),
+            }
+        }
+    }
+
+    fn verdict(&self) -> Result<(), Hang> {
+        self.checker
+            .violation()
+            .map_or(Ok(()), |violation| Err(Hang::Violated(violation)))
+    }
+
+    fn tally(mut self) -> Tally {
+        let facts = self.broker.facts();
+        self.tally.add_facts(&facts);
+        self.tally.messages = self.settings.messages;
+        self.tally.polls = self.sim.polls();
+        self.tally.elapsed = mayhem_core::Clock::now(&self.clock) - Instant::ZERO;
+        self.tally.hits = self.dice.hits();
+        self.tally.honest = u64::from(self.settings.is_honest);
+        self.tally.fingerprint = self.sim.fingerprint();
+        self.tally
+    }
+
+    fn tell(&self) {
+        for fact in self.broker.facts() {
+            println!("{:?} {fact}", fact.at - Instant::ZERO);
+        }
+    }
+}
+
+/// Stops a consumer from within its observer.
+struct Stopper {
+    left: Mutex<Option<u64>>,
+    checker: Checker,
+    plan: mayhem_core::Plan,
+    is_told: bool,
+}
+
+impl Stopper {
+    fn new(stage: &Stage<'_>, ending: Ending) -> Self {
+        let (left, plan) = match ending {
+            Ending::StopAtEvent(event) => (Some(event), stage.settings.plan(&stage.dice)),
+            _ => (None, mayhem_core::Plan::default()),
+        };
+        Self {
+            left: Mutex::new(left),
+            checker: stage.checker.clone(),
+            plan,
+            is_told: stage.life.is_told,
+        }
+    }
+
+    fn see(&self, event: &Event, control: &Mutex<Option<Control>>) {
+        if self.is_told {
+            println!("    told {event:?}");
+        }
+        let mut left = self.left.lock().expect("nobody panics with it");
+        let Some(count) = *left else { return };
+        *left = count.checked_sub(1);
+        if count == 0
+            && let Some(control) = control.lock().expect("as above").as_ref()
+        {
+            self.checker.stopped(&self.plan);
+            control.stop(self.plan);
+        }
+    }
+}
+
+/// More consumers than any backlog needs.
+const ROUNDS_MAX: u64 = 40;
+
+/// Far more virtual time than any life needs.
+const HORIZON: Duration = Duration::from_secs(100 * 3_600);
+
+const SECOND: Duration = Duration::from_secs(1);

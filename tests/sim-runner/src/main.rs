@@ -1,0 +1,288 @@
+//! `mayhem-sim-runner`: runs the engine under simulation and says what it met.
+//!
+//! ```text
+//! cargo run --release -p mayhem-sim-runner -- --seeds 0..2000 --seconds 60
+//! cargo run --release -p mayhem-sim-runner -- --hours 8
+//! cargo run --release -p mayhem-sim-runner -- --replay 1234
+//! ```
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use mayhem_sim::{Simulation, Tape, attempt};
+use mayhem_sim_runner::{Failed, Life, Search, Totals, live, shrink_seed};
+use serde_json::{Map, Value, json};
+
+/// Runs mayhem-core under simulation and counts what it met.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+struct Cli {
+    /// Fixed seeds, such as 0..2000, before any random ones.
+    #[arg(long, value_parser = parse_seeds)]
+    seeds: Option<Range<u64>>,
+    /// Random seeds for so many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Random seeds for so many hours.
+    #[arg(long)]
+    hours: Option<f64>,
+    /// Run one seed or one tape again, and print what happens; a tape may be in a file.
+    #[arg(long, value_name = "SEED|TAPE")]
+    replay: Option<String>,
+    /// Compare the hash of the seeds with that of another build of this program.
+    #[arg(long, value_name = "PROGRAM")]
+    same_as: Option<PathBuf>,
+    /// Messages per life, in place of a draw.
+    #[arg(long)]
+    messages: Option<u64>,
+    /// How many threads; as many as there are cores unless given.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Have the handlers ack without having done anything, now and then.
+    #[arg(long)]
+    canary: bool,
+    /// Print the totals as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Lives panic on purpose, many times a second.
+    std::panic::set_hook(Box::new(|_| ()));
+    let life = Life {
+        has_canary: cli.canary,
+        messages: cli.messages,
+        ..Life::default()
+    };
+    if let Some(what) = &cli.replay {
+        return replay(what, life);
+    }
+    let outcome = match &cli.same_as {
+        Some(program) => compare(&cli, life, program),
+        None => search(&cli, life),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn search(cli: &Cli, life: Life) -> Result<(), String> {
+    if !life.has_canary {
+        check_canary(life)?;
+    }
+    let seconds = cli.seconds.map(|seconds| seconds as f64);
+    let limit = seconds.or_else(|| cli.hours.map(|hours| hours * 3_600.0));
+    let fixed = match (&cli.seeds, limit) {
+        (Some(seeds), _) => seeds.clone(),
+        (None, None) => FIXED,
+        (None, Some(_)) => 0..0,
+    };
+    let began = Instant::now();
+    let mut totals = run(cli, life, fixed, None)?;
+    if let Some(limit) = limit {
+        let first = random_seed();
+        println!("random seeds from {first}");
+        let until = Duration::from_secs_f64(limit);
+        totals.merge(&run(cli, life, first..u64::MAX, Some(until))?);
+    }
+    print(cli, &totals, began.elapsed());
+    Ok(())
+}
+
+fn run(
+    cli: &Cli,
+    life: Life,
+    seeds: Range<u64>,
+    until: Option<Duration>,
+) -> Result<Totals, String> {
+    let search = Search {
+        seeds,
+        until,
+        threads: threads(cli),
+        is_told: !cli.json,
+        life,
+    };
+    let (totals, failed) = search.run();
+    match failed {
+        None => Ok(totals),
+        Some(failed) => Err(report(&failed, life, totals.seeds)),
+    }
+}
+
+/// What is printed of a failure: one line, the command to run it again, and the small tape.
+fn report(failed: &Failed, life: Life, seeds: u64) -> String {
+    let found = shrink_seed(failed, life, SHRINK_TRIES);
+    let canary = if life.has_canary { " --canary" } else { "" };
+    format!(
+        "SIM_FAIL invariant={:?} seed={} after {seeds} seeds\n{}\nshrunk: {found}\n\
+         again: cargo run --release -p mayhem-sim-runner --{canary} --replay {}\n\
+         small: cargo run --release -p mayhem-sim-runner --{canary} --replay t{}",
+        failed.violation.invariant, failed.seed, failed.violation, failed.seed, found.tape,
+    )
+}
+
+/// A bug that every run must catch: otherwise the run would prove nothing.
+fn check_canary(life: Life) -> Result<(), String> {
+    let search = Search {
+        seeds: 0..CANARY_SEEDS,
+        until: None,
+        threads: 1,
+        is_told: false,
+        life: Life {
+            has_canary: true,
+            ..life
+        },
+    };
+    let (totals, failed) = search.run();
+    match failed {
+        Some(failed) if failed.violation.invariant == "safe before ack" => {
+            println!("canary caught after {} seeds", totals.seeds);
+            Ok(())
+        }
+        Some(failed) => Err(format!("the canary was taken for {}", failed.violation)),
+        None => Err(format!("the canary was not caught in {CANARY_SEEDS} seeds")),
+    }
+}
+
+fn replay(what: &str, life: Life) -> ExitCode {
+    let life = Life {
+        is_told: true,
+        ..life
+    };
+    let sim = if let Ok(seed) = what.parse() {
+        Simulation::new(seed)
+    } else {
+        let text = std::fs::read_to_string(what).unwrap_or_else(|_| what.to_owned());
+        match text.trim().trim_start_matches('t').parse::<Tape>() {
+            Ok(tape) => Simulation::replay(&tape),
+            Err(error) => {
+                eprintln!("{what}: neither a seed, nor a file, nor a tape: {error}");
+                return ExitCode::from(2);
+            }
+        }
+    };
+    let outcome = attempt(&sim, |sim| live(sim, life));
+    println!("choices that are not harmless:");
+    for choice in sim.dice().choices() {
+        if choice.value > 0 {
+            println!("    {}: {}", choice.label, choice.value);
+        }
+    }
+    println!("hash {:016x}", sim.fingerprint());
+    match outcome {
+        Ok(tally) => {
+            println!("no promise was broken in {} polls", tally.polls);
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            println!("SIM_FAIL {violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the seeds here and in another build of this program: one hash.
+fn compare(cli: &Cli, life: Life, program: &PathBuf) -> Result<(), String> {
+    let seeds = cli.seeds.clone().unwrap_or(0..200);
+    let here = run(cli, life, seeds.clone(), None)?;
+    let here = format!("{:016x}", here.sum.fingerprint);
+    let output = Command::new(program)
+        .args([
+            "--json",
+            "--seeds",
+            &format!("{}..{}", seeds.start, seeds.end),
+        ])
+        .output()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let there = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|totals| totals["hash"].as_str().map(str::to_owned));
+    if there.as_ref() == Some(&here) {
+        println!(
+            "{} seeds have the same hash in both: {here}",
+            seeds.end - seeds.start
+        );
+        Ok(())
+    } else {
+        Err(format!(
+            "the hash is {here} here, and {there:?} in {}",
+            program.display()
+        ))
+    }
+}
+
+fn print(cli: &Cli, totals: &Totals, took: Duration) {
+    let rate = totals.seeds as f64 / took.as_secs_f64();
+    let per_thread = rate / threads(cli) as f64;
+    let factor = totals.sum.elapsed.as_secs_f64() / took.as_secs_f64();
+    if cli.json {
+        let counts = totals.rows().into_iter();
+        let counts: Map<String, Value> =
+            counts.map(|row| (row.0.to_owned(), row.1.into())).collect();
+        let totals = json!({
+            "totals": counts,
+            "faults": totals.sum.hits,
+            "hash": format!("{:016x}", totals.sum.fingerprint),
+            "seconds": took.as_secs_f64(),
+            "seeds_per_second_and_thread": per_thread,
+            "times_real_time": factor,
+        });
+        println!("{totals}");
+        return;
+    }
+    for (name, count) in totals.rows() {
+        println!("{name:>28} {count:>14}");
+    }
+    println!("{:>28} {:>14.0}", "seeds/s and thread", per_thread);
+    println!("{:>28} {factor:>14.0}", "times real time");
+    println!("faults met:");
+    for (name, count) in &totals.sum.hits {
+        println!("{name:>28} {count:>14}");
+    }
+    println!(
+        "hash {:016x}, {:.1} s",
+        totals.sum.fingerprint,
+        took.as_secs_f64()
+    );
+}
+
+fn threads(cli: &Cli) -> usize {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cli.threads.unwrap_or(cores)
+}
+
+/// Small enough to be typed, and another one every time.
+fn random_seed() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    1_000_000 + since.as_secs() % 1_000_000_000 * 1_000
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let parse = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
+    match text.split_once("..") {
+        Some((first, end)) => Ok(parse(first)?..parse(end)?),
+        None => parse(text).map(|seed| seed..seed + 1),
+    }
+}
+
+/// What a run without arguments runs.
+const FIXED: Range<u64> = 0..2_000;
+
+/// Within so many seeds the canary is caught.
+const CANARY_SEEDS: u64 = 2_000;
+
+/// Some seconds of small runs.
+const SHRINK_TRIES: usize = 5_000;

@@ -1,0 +1,136 @@
+//! What the dice decide about one life before it begins.
+
+use std::time::Duration;
+
+use mayhem_core::{Backoff, Instant, Jitter, Plan};
+use mayhem_sim::{Dice, Faults, Hazards, Promises, SimSettings, Simulation, StoreSettings};
+
+/// The swarm's settings of one life.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) messages: u64,
+    pub(crate) lease: Duration,
+    pub(crate) broker: SimSettings,
+    pub(crate) store: StoreSettings,
+    pub(crate) hazards: Hazards,
+    /// Whether nothing goes wrong in the broker, the store or the process.
+    pub(crate) is_honest: bool,
+    /// How slow handlers may be, in fortieths of a lease.
+    pub(crate) slowness: u32,
+    /// Consumers that end before their work is done.
+    pub(crate) unrest: u64,
+}
+
+/// How one consumer of a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With its source.
+    Drained,
+    /// With so many stops, at random times.
+    Stops(u32),
+    /// With a stop at an event.
+    StopAtEvent(u64),
+    /// Dropped before this poll.
+    Crash(u64),
+}
+
+impl Settings {
+    pub(crate) fn draw(sim: &Simulation, messages: Option<u64>) -> Self {
+        let dice = &sim.dice();
+        let is_honest = dice.choose("swarm: faults", 4) == 0;
+        let lease = Duration::from_secs(5 + dice.choose("swarm: lease", 26));
+        let (mut faults, mut hazards, mut store) = (
+            Faults::default(),
+            Hazards::default(),
+            StoreSettings::default(),
+        );
+        if !is_honest {
+            faults = Faults::swarm(dice);
+            hazards = Hazards::swarm(dice);
+            store = StoreSettings::swarm(dice);
+        }
+        if !is_honest && dice.choose("swarm: broker breaks", 16) == 15 {
+            let at = dice.duration("swarm: breaks at", Duration::from_secs(60));
+            faults.permanent_from = Some(Instant::ZERO + at);
+        }
+        let milliseconds = |label| Duration::from_millis(dice.pick(label, &[0, 5, 50, 500]));
+        Self {
+            messages: messages.unwrap_or_else(|| dice.pick("swarm: messages", &MESSAGES)),
+            lease,
+            broker: SimSettings {
+                lease,
+                receive_latency: Duration::ZERO..=milliseconds("swarm: receive latency"),
+                call_latency: Duration::ZERO..=milliseconds("swarm: call latency"),
+                is_shuffled: dice.choose("swarm: shuffled", 2) == 1,
+                faults,
+                ..SimSettings::default()
+            },
+            store,
+            hazards,
+            is_honest,
+            slowness: dice.pick("swarm: slowness", &[1, 1, 20, 100]),
+            unrest: dice.choose("swarm: lives", 6),
+        }
+    }
+
+    /// The settings of one consumer, as what it can be held to.
+    pub(crate) fn promises(&self, dice: &Dice) -> Promises {
+        let faults = &self.broker.faults;
+        // What has nothing to fear is not to give up a lease either.
+        let patience = if self.is_honest { 1_000 } else { 1 };
+        let longest = 4 + u32::try_from(dice.choose("longest lease", 7)).unwrap_or(0);
+        Promises {
+            concurrency: dice.pick("concurrency", &[1, 2, 8, 64]),
+            prefetch: dice.pick("prefetch", &[64, 8, 2, 1]),
+            lease: self.lease,
+            lease_max: longest * patience * self.lease,
+            max_deliveries: ATTEMPTS_MAX,
+            backoff: Backoff {
+                base: SECOND,
+                max: 10 * SECOND,
+                factor: 2,
+                jitter: dice.pick("jitter", &[Jitter::None, Jitter::Equal, Jitter::Full]),
+            },
+            is_honest: self.is_honest,
+            keeps_leases: faults.keeps_leases() && faults.duplicate <= 0.0,
+            may_overshoot: faults.overshoot > 0.0,
+            may_break: faults.permanent_from.is_some(),
+        }
+    }
+
+    pub(crate) fn ending(&self, dice: &Dice, round: u64) -> Ending {
+        if round >= self.unrest {
+            return Ending::Drained;
+        }
+        let kinds = if self.is_honest { 3 } else { 6 };
+        match dice.choose("end of life", kinds) {
+            0 => Ending::Drained,
+            1 => Ending::Stops(1),
+            2 => Ending::StopAtEvent(dice.choose("stop at event", 400)),
+            3 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
+            _ => Ending::Crash(1 + dice.choose("crash at poll", 600)),
+        }
+    }
+
+    pub(crate) fn plan(&self, dice: &Dice) -> Plan {
+        // A grace or a flush that is too short gives deliveries up, whose leases then run out.
+        let least = if self.is_honest {
+            20 * SECOND
+        } else {
+            Duration::ZERO
+        };
+        Plan {
+            drain: dice.duration("drain", 20 * SECOND),
+            grace: least + dice.duration("grace", 20 * SECOND),
+            flush: least + dice.duration("flush", 20 * SECOND),
+        }
+    }
+}
+
+/// Most lives have fifty messages; the small ones are where shrinking goes.
+const MESSAGES: [u64; 16] = [1, 4, 12, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
+
+/// At which attempt a retry becomes a dead letter.
+const ATTEMPTS_MAX: u32 = 10;
+
+const SECOND: Duration = Duration::from_secs(1);
