@@ -21,13 +21,19 @@ use atomic::{AtomicU64, Ordering};
 
 /// What models need beyond the public surface of the bridge.
 pub mod model {
-    use super::{CLOCK, HOUR, Ordering, TIMED_WAITS, nanos};
-    use std::sync::PoisonError;
+    use super::{AtomicU64, CLOCK, HOUR, Ordering, TIMED_WAITS, clock, nanos};
+    use std::sync::{Arc, PoisonError};
+
+    /// Begins a run: call it before anything else in one.
+    pub fn begin() {
+        TIMED_WAITS.lock().clear();
+        *CLOCK.lock() = Some(Arc::new(AtomicU64::new(0)));
+    }
 
     /// Lets an hour pass: every shorter deadline that something waits for now is over.
     pub fn pass_time() {
         // Read-modify-write, as where a wait looks at the clock: one of the two sees the other.
-        CLOCK.fetch_add(nanos(HOUR), Ordering::AcqRel);
+        clock().fetch_add(nanos(HOUR), Ordering::AcqRel);
         let waits: Vec<_> = TIMED_WAITS.lock().clone();
         for wait in waits {
             // Once we had the lock, the waiter is truly asleep and the notification reaches it.
@@ -130,7 +136,7 @@ impl Condvar {
         // First known, then a look at the clock; `pass_time` does the reverse.
         TIMED_WAITS.lock().push(Arc::clone(&wait));
         let mut gate = gate;
-        let is_over = || Instant(CLOCK.fetch_add(0, Ordering::AcqRel)) >= deadline;
+        let is_over = || Instant(clock().fetch_add(0, Ordering::AcqRel)) >= deadline;
         let mut timed_out = is_over();
         if !timed_out {
             gate = self.0.wait(gate).unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +175,7 @@ pub(crate) struct Instant(u64);
 
 impl Instant {
     pub(crate) fn now() -> Self {
-        Self(CLOCK.load(Ordering::Acquire))
+        Self(clock().load(Ordering::Acquire))
     }
 
     pub(crate) fn checked_add(self, duration: Duration) -> Option<Self> {
@@ -272,8 +278,12 @@ struct TimedWait {
 
 static TIMED_WAITS: plain::Mutex<Vec<Arc<TimedWait>>> = plain::Mutex::new(Vec::new());
 
-checker::lazy_static! {
-    static ref CLOCK: AtomicU64 = AtomicU64::new(0);
+/// The time of the run that is going on. Not the checker's kind of static, which does not outlive
+/// the main thread of a run, as others may.
+static CLOCK: plain::Mutex<Option<Arc<AtomicU64>>> = plain::Mutex::new(None);
+
+fn clock() -> Arc<AtomicU64> {
+    CLOCK.lock().clone().expect("a model calls `begin` first")
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

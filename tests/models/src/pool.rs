@@ -1,0 +1,207 @@
+//! The pool: accepted work runs or is reported, room is never lost, threads end.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mayhem_bridge::{BlockingError, BlockingPool, BusyReason};
+
+use crate::world::{Tally, block_on, check, join, pass_time, spawn};
+
+pub(crate) const MODELS: &[(&str, fn())] = &[
+    (
+        "accepted_work_runs_though_a_thread_retires",
+        accepted_work_runs_though_a_thread_retires,
+    ),
+    (
+        "accepted_work_runs_before_the_end",
+        accepted_work_runs_before_the_end,
+    ),
+    (
+        "accepted_work_runs_or_is_reported",
+        accepted_work_runs_or_is_reported,
+    ),
+    ("a_cancelled_job_did_not_run", a_cancelled_job_did_not_run),
+    (
+        "room_that_is_not_taken_is_passed_on",
+        room_that_is_not_taken_is_passed_on,
+    ),
+    (
+        "those_who_wait_for_room_hear_of_the_end",
+        those_who_wait_for_room_hear_of_the_end,
+    ),
+    ("idle_threads_hear_of_the_end", idle_threads_hear_of_the_end),
+    (
+        "a_jobs_result_is_not_lost_to_a_timeout",
+        a_jobs_result_is_not_lost_to_a_timeout,
+    ),
+];
+
+const LATER: Duration = Duration::from_secs(1);
+
+fn pool(threads: usize, queue: usize) -> BlockingPool {
+    let pool = BlockingPool::builder()
+        .name("model")
+        .threads(threads)
+        .queue(queue);
+    pool.keep_alive(LATER).build()
+}
+
+fn accepted_work_runs_though_a_thread_retires() {
+    check(3, || {
+        let pool = pool(1, 1);
+        assert_eq!(pool.run("first", |_| 1).unwrap().wait().unwrap(), 1);
+        let time = spawn(pass_time);
+        // The thread may be retiring just now.
+        assert_eq!(pool.run("second", |_| 2).unwrap().wait().unwrap(), 2);
+        join(time);
+        let stats = pool.stats();
+        assert_eq!((stats.accepted, stats.running, stats.queued), (2, 0, 0));
+    });
+}
+
+fn accepted_work_runs_before_the_end() {
+    for threads in [1, 2] {
+        check(2, move || {
+            let pool = pool(threads, 2);
+            let submit = |label: &'static str| {
+                let pool = pool.clone();
+                spawn(move || match pool.run(label, |_| ()) {
+                    Ok(job) => job.wait().is_ok(),
+                    Err(busy) => {
+                        assert!(matches!(busy.reason(), BusyReason::ShutDown), "{busy:?}");
+                        false
+                    }
+                })
+            };
+            let submitters = [submit("a"), submit("b")];
+            let report = pool.shutdown(LATER);
+            assert!(report.is_clean(), "{report:?}");
+            let ran = submitters.map(join).into_iter().filter(|ran| *ran).count();
+            let stats = pool.stats();
+            assert_eq!((stats.accepted, stats.finished), (ran as u64, ran as u64));
+            assert_eq!(stats.threads, 0);
+        });
+    }
+}
+
+fn accepted_work_runs_or_is_reported() {
+    check(2, || {
+        let tally = Tally::default();
+        let pool = pool(1, 2);
+        let submit = |label: &'static str| {
+            let (pool, tally) = (pool.clone(), tally.clone());
+            spawn(move || match pool.run(label, move |_| tally.add()) {
+                Ok(job) => match job.wait() {
+                    Ok(()) => None,
+                    Err(BlockingError::PoolClosed) => Some(label.to_owned()),
+                    other => unreachable!("{other:?}"),
+                },
+                Err(_) => None,
+            })
+        };
+        let submitters = [submit("a"), submit("b")];
+        // At its deadline at once: what has not started is dropped, and named.
+        let mut report = pool.shutdown(Duration::ZERO);
+        let mut unrun: Vec<_> = submitters.map(join).into_iter().flatten().collect();
+        report.never_started.sort_unstable();
+        unrun.sort_unstable();
+        assert_eq!(report.never_started, unrun);
+        let stats = pool.stats();
+        assert_eq!(stats.accepted as usize, tally.count() + unrun.len());
+        let rest = pool.shutdown(LATER);
+        assert!(rest.is_clean(), "{rest:?}");
+    });
+}
+
+fn a_cancelled_job_did_not_run() {
+    check(3, || {
+        let tally = Tally::default();
+        let pool = pool(1, 2);
+        let ran = tally.clone();
+        let job = pool.run("cancelled", move |_| ran.add()).unwrap();
+        let waiter = spawn(move || {
+            job.cancel();
+            job.wait()
+        });
+        match join(waiter) {
+            Ok(()) => assert_eq!(tally.count(), 1),
+            Err(BlockingError::Cancelled) => assert_eq!(tally.count(), 0),
+            other => unreachable!("{other:?}"),
+        }
+        // The place is free either way.
+        assert!(pool.run("next", |_| ()).unwrap().wait().is_ok());
+    });
+}
+
+fn room_that_is_not_taken_is_passed_on() {
+    check(2, || {
+        let pool = pool(1, 0);
+        let job = pool.run("holds the only place", |_| ()).unwrap();
+        let second = spawn({
+            let pool = pool.clone();
+            move || assert!(block_on(pool.run_async("second", |_| ())).is_ok())
+        });
+        {
+            // Asks for room and goes away, perhaps just when it was told of some.
+            let mut first = pin!(pool.run_async("first", |_| ()));
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(outcome) = first.as_mut().poll(&mut cx) {
+                assert!(outcome.is_ok());
+            }
+        }
+        join(second);
+        assert!(job.wait().is_ok());
+    });
+}
+
+fn those_who_wait_for_room_hear_of_the_end() {
+    check(2, || {
+        let pool = pool(1, 0);
+        let job = pool.run("holds the only place", |_| ()).unwrap();
+        let waiter = spawn({
+            let pool = pool.clone();
+            move || match block_on(pool.run_async("waits", |_| ())) {
+                Ok(()) => 1,
+                Err(BlockingError::PoolClosed) => 0,
+                other => unreachable!("{other:?}"),
+            }
+        });
+        let report = pool.shutdown(LATER);
+        assert!(report.is_clean(), "{report:?}");
+        assert!(job.wait().is_ok());
+        assert_eq!(pool.stats().finished, 1 + join(waiter));
+    });
+}
+
+fn idle_threads_hear_of_the_end() {
+    check(2, || {
+        let pool = pool(2, 2);
+        let jobs = [
+            pool.run("a", |_| ()).unwrap(),
+            pool.run("b", |_| ()).unwrap(),
+        ];
+        for job in jobs {
+            assert!(job.wait().is_ok());
+        }
+        // The model ends only when the threads do.
+        drop(pool);
+    });
+}
+
+fn a_jobs_result_is_not_lost_to_a_timeout() {
+    check(3, || {
+        let tally = Tally::default();
+        let pool = pool(1, 1);
+        let value = tally.value(7);
+        let job = pool.run("makes a value", move |_| value).unwrap();
+        let time = spawn(pass_time);
+        let value = match job.wait_timeout(LATER) {
+            Ok(outcome) => outcome.unwrap(),
+            Err(job) => job.wait().unwrap(),
+        };
+        join(time);
+        assert_eq!((value.id, tally.count()), (7, 0));
+    });
+}
