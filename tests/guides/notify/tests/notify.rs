@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt};
-use mayhem_bridge::{ThreadKind, inventory};
+use mayhem_bridge::{ThreadInfo, ThreadKind, inventory};
 use mayhem_guide_notify::changes;
 
 #[test]
 fn every_file_that_is_written_comes_out_of_the_stream() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let stream = changes(folder.path(), 1024).expect("watching");
     let files: BTreeSet<PathBuf> = (0..20)
@@ -32,8 +34,10 @@ fn every_file_that_is_written_comes_out_of_the_stream() {
                 .expect("a change");
             seen.extend(change.paths);
         }
-        let on_a_foreign_thread = |it: &mayhem_bridge::ThreadInfo| {
-            it.kind == ThreadKind::Vendor && it.owner == "changes" && it.name.starts_with("notify")
+        let on_a_foreign_thread = |it: &ThreadInfo| {
+            it.kind == ThreadKind::Vendor
+                && it.owner == "changes"
+                && it.name.starts_with("notify-rs")
         };
         assert!(
             inventory().iter().any(on_a_foreign_thread),
@@ -48,6 +52,7 @@ fn every_file_that_is_written_comes_out_of_the_stream() {
 
 #[test]
 fn a_reader_who_is_late_is_told_that_it_missed_changes_and_the_watcher_never_waits() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let mut stream = changes(folder.path(), 4).expect("watching");
     for number in 0..50 {
@@ -70,6 +75,7 @@ fn a_reader_who_is_late_is_told_that_it_missed_changes_and_the_watcher_never_wai
 
 #[test]
 fn dropping_the_stream_in_a_task_ends_the_watchers_thread() {
+    let _alone = alone();
     let folder = tempfile::tempdir().expect("a folder");
     let stream = changes(folder.path(), 16).expect("watching");
     fs::write(folder.path().join("one"), "text").expect("written");
@@ -80,15 +86,9 @@ fn dropping_the_stream_in_a_task_ends_the_watchers_thread() {
         // Dropped by a hook, on a thread of its own: nothing waits for the watcher here.
         assert!(async {}.now_or_never().is_some());
     });
-    let threads = || {
-        inventory()
-            .into_iter()
-            .map(|it| it.name)
-            .collect::<Vec<_>>()
-    };
-    fs::write(folder.path().join("two"), "text").expect("written");
-    eventually("this watch has no hook left", || {
-        !threads().contains(&"changes-close".to_owned())
+    let is_watcher = |it: &ThreadInfo| it.name.starts_with("notify-rs");
+    eventually("the watcher has ended", || {
+        !inventory().iter().any(is_watcher)
     });
 }
 
@@ -97,6 +97,12 @@ fn tokio() -> tokio::runtime::Runtime {
         .worker_threads(2)
         .build()
         .expect("a runtime")
+}
+
+/// One test at a time: they look at all threads of the process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until `condition` holds; fails the test if it does not within a minute.
