@@ -71,8 +71,8 @@ pub use pool::{
     PoolStats, ShutdownReport,
 };
 pub use portal::{
-    Close, Deadlock, Driver, JoinError, Portal, PortalBuilder, PortalHandle, PortalStats,
-    SubmitError,
+    Close, Deadlock, Driver, JoinError, LocalDriver, LocalPortal, Portal, PortalBuilder,
+    PortalHandle, PortalProvider, PortalStats, StartError, Started, SubmitError, Unwound,
 };
 pub use stream::{
     Abandoned, CallbackOnce, CallbackStream, CallbackStreamBuilder, Cause, Chosen, CloseReason,

@@ -1,34 +1,43 @@
 //! A place for one outcome, waited for by a thread or by a task.
 //!
-//! Written once by whoever does the work, read once by whoever holds the handle. The portal and the
-//! pool share it; it knows neither.
+//! Written once by whoever does the work, read once by whoever holds the handle; shown to callbacks
+//! in between. The portal and the pool share it; it knows neither.
 
 use std::task::{Context, Poll, Waker};
 
 use crate::panic::{discard, wake};
-use crate::sync::{Condvar, Instant, Mutex};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
 /// The outcome of one piece of work, or its absence so far.
-#[derive(Debug)]
 pub(crate) struct Slot<T> {
+    /// Set once the outcome is stored: what a spinning thread looks at, without the lock.
+    is_stored: AtomicBool,
     state: Mutex<State<T>>,
     done: Condvar,
 }
 
+/// What is shown the outcome before its reader gets it. Must not panic.
+pub(crate) type Callback<T> = Box<dyn FnOnce(&T) + Send>;
+
 impl<T> Slot<T> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State {
             outcome: Outcome::Open,
+            callbacks: Vec::new(),
             task: None,
             thread_waits: false,
+            is_abandoned: false,
         };
         Self {
+            is_stored: AtomicBool::new(false),
             state: Mutex::new(state),
             done: Condvar::new(),
         }
     }
 
-    /// Stores the outcome and wakes the waiter. A second outcome is dropped: the first one wins.
+    /// Shows the outcome to the callbacks, stores it and wakes the waiter. A second outcome is
+    /// dropped: the first one wins.
     pub(crate) fn complete(&self, outcome: T) {
         let mut state = self.state.lock();
         if !matches!(state.outcome, Outcome::Open) {
@@ -36,9 +45,21 @@ impl<T> Slot<T> {
             discard(outcome);
             return;
         }
+        if !state.callbacks.is_empty() {
+            state.outcome = Outcome::Shown;
+            state = self.show(state, &outcome);
+        }
+        if state.is_abandoned {
+            state.outcome = Outcome::Taken;
+            drop(state);
+            discard(outcome);
+            return;
+        }
         state.outcome = Outcome::Stored(outcome);
         let task = state.task.take();
         let thread_waits = state.thread_waits;
+        // Release: who sees it without the lock sees the outcome under the lock.
+        self.is_stored.store(true, Ordering::Release);
         drop(state);
 
         // After the state is published and outside the lock: a waker may poll the handle inline.
@@ -48,19 +69,58 @@ impl<T> Slot<T> {
         wake(task);
     }
 
+    /// Has the outcome shown to `callback`: before the waiter is woken, or here and now if the
+    /// outcome is there. Dropped if the outcome was taken.
+    pub(crate) fn on_done(&self, callback: Callback<T>) {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut state.outcome, Outcome::Shown) {
+            Outcome::Stored(outcome) => {
+                state.callbacks.push(callback);
+                let mut state = self.show(state, &outcome);
+                state.outcome = Outcome::Stored(outcome);
+            }
+            Outcome::Taken => {
+                state.outcome = Outcome::Taken;
+                drop(state);
+                discard(callback);
+            }
+            waiting => {
+                // Who completes it, or shows it at this moment, will find the callback.
+                state.outcome = waiting;
+                state.callbacks.push(callback);
+            }
+        }
+    }
+
     pub(crate) fn is_done(&self) -> bool {
-        !matches!(self.state.lock().outcome, Outcome::Open)
+        self.is_stored.load(Ordering::Acquire)
     }
 
     /// Takes the outcome, if there is one that was not taken yet.
     pub(crate) fn take(&self) -> Option<T> {
+        if !self.is_done() {
+            return None;
+        }
         self.state.lock().outcome.take()
     }
 
-    /// Nobody will read the outcome: drops it, now or when it comes, contained.
+    /// Looks for the outcome `turns` times without parking.
+    pub(crate) fn spin(&self, turns: u32) -> Option<T> {
+        for _ in 0..turns {
+            if self.is_done() {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        self.take()
+    }
+
+    /// Nobody will read the outcome: drops it, now or when it comes, contained. Callbacks still
+    /// see it.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
-        let outcome = std::mem::replace(&mut state.outcome, Outcome::Taken);
+        state.is_abandoned = true;
+        let outcome = state.outcome.take();
         let task = state.task.take();
         drop(state);
         discard((outcome, task));
@@ -111,18 +171,37 @@ impl<T> Slot<T> {
         discard(stale);
         Poll::Pending
     }
+
+    /// Runs the callbacks, without the lock, until there are none.
+    fn show<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        outcome: &T,
+    ) -> MutexGuard<'a, State<T>> {
+        while !state.callbacks.is_empty() {
+            let callbacks = std::mem::take(&mut state.callbacks);
+            drop(state);
+            for callback in callbacks {
+                callback(outcome);
+            }
+            state = self.state.lock();
+        }
+        state
+    }
 }
 
-#[derive(Debug)]
 struct State<T> {
     outcome: Outcome<T>,
+    callbacks: Vec<Callback<T>>,
     task: Option<Waker>,
     thread_waits: bool,
+    is_abandoned: bool,
 }
 
-#[derive(Debug)]
 enum Outcome<T> {
     Open,
+    /// Callbacks look at it; who shows it will put it here.
+    Shown,
     Stored(T),
     Taken,
 }
@@ -134,7 +213,7 @@ impl<T> Outcome<T> {
         }
         match std::mem::replace(self, Self::Taken) {
             Self::Stored(outcome) => Some(outcome),
-            Self::Open | Self::Taken => None,
+            Self::Open | Self::Shown | Self::Taken => None,
         }
     }
 }

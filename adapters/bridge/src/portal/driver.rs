@@ -1,22 +1,19 @@
 //! The one future that runs everything a portal accepted.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::task::{Spawn, SpawnExt};
 
 use super::PortalStats;
-use super::shared::{Phase, Shared};
-use crate::context::{Place, enter};
-use crate::panic::discard;
+use super::engine::{Engine, Host};
+use super::shared::{Entry, Shared};
+use super::spawned::Spawned;
+use crate::panic::{contain, discard};
 use crate::sync::Arc;
-
-/// How many futures one poll admits, and how many it lets end, before other tasks get their turn.
-const BUDGET: usize = 64;
 
 /// Runs what its [`Portal`](super::Portal) accepts, on whatever executor polls it.
 ///
@@ -29,86 +26,40 @@ const BUDGET: usize = 64;
 /// Dropping it is the end of the portal, in order: nobody waits for ever.
 #[must_use = "nothing runs until an executor polls the driver"]
 pub struct Driver {
-    shared: Arc<Shared>,
-    admitted: VecDeque<BoxFuture<'static, ()>>,
-    jobs: FuturesUnordered<BoxFuture<'static, ()>>,
+    engine: Engine<Anywhere>,
 }
 
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            shared,
-            admitted: VecDeque::new(),
-            jobs: FuturesUnordered::new(),
+            engine: Engine::new(shared, Anywhere { spawner: None }),
         }
     }
 
-    fn poll_jobs(&mut self, cx: &mut Context<'_>) -> Poll<PortalStats> {
-        let mut waker = None;
-        loop {
-            let phase = self.take_queue();
-            if phase == Phase::Cancelling {
-                self.drop_jobs();
-            }
-            let admitted = self.admitted.len().min(BUDGET);
-            self.jobs.extend(self.admitted.drain(..admitted));
-            let mut ended = 0;
-            while ended < BUDGET && matches!(self.jobs.poll_next_unpin(cx), Poll::Ready(Some(()))) {
-                ended += 1;
-            }
-            if ended == BUDGET || !self.admitted.is_empty() {
-                // The budget is used up and there is more: other tasks first.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-
-            let mut state = self.shared.lock();
-            if !state.queue.is_empty() || state.phase != phase {
-                continue;
-            }
-            if state.phase != Phase::Open && state.is_idle() {
-                drop(state);
-                return Poll::Ready(self.shared.stats());
-            }
-            if state
-                .driver
-                .as_ref()
-                .is_some_and(|known| known.will_wake(cx.waker()))
-            {
-                return Poll::Pending;
-            }
-            if waker.is_some() {
-                let stale = std::mem::replace(&mut state.driver, waker);
-                drop(state);
-                discard(stale);
-                return Poll::Pending;
-            }
-            drop(state);
-            // Cloned without the lock, for a waker is user code; then everything is looked at
-            // once more, for a job or the end may have come meanwhile.
-            waker = Some(cx.waker().clone());
-        }
-    }
-
-    /// Takes over what was accepted since; what is known of the portal's phase.
-    fn take_queue(&mut self) -> Phase {
-        let mut state = self.shared.lock();
-        if self.admitted.is_empty() {
-            std::mem::swap(&mut state.queue, &mut self.admitted);
-        } else {
-            self.admitted.append(&mut state.queue);
-        }
-        state.phase
-    }
-
-    /// Drops every job, one by one: the panic of one destructor must not keep another's handle
-    /// waiting.
-    fn drop_jobs(&mut self) {
-        let jobs = std::mem::take(&mut self.jobs);
-        jobs.into_iter().for_each(discard);
-        std::mem::take(&mut self.admitted)
-            .into_iter()
-            .for_each(discard);
+    /// Has every future run as a task of its own, spawned by the driver, instead of inside it: in
+    /// parallel on an executor with several threads.
+    ///
+    /// The driver still has to be polled: it spawns. It ends when all tasks have. Dropping it, or
+    /// [`Close::Cancel`](super::Close::Cancel), wakes each task to drop its future. A task that its
+    /// executor drops, or refuses, completes its handle as well.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::{ThreadPool, block_on};
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let pool = ThreadPool::builder().pool_size(2).create().unwrap();
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(async { 7 }).unwrap();
+    /// drop(portal);
+    /// let stats = block_on(driver.spawner(pool));
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// assert_eq!(stats.completed, 1);
+    /// ```
+    pub fn spawner(mut self, spawner: impl Spawn + Send + 'static) -> Self {
+        self.engine.host.spawner = Some(Box::new(spawner));
+        self
     }
 }
 
@@ -116,21 +67,7 @@ impl Future for Driver {
     type Output = PortalStats;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<PortalStats> {
-        let driver = &mut *self;
-        let shared = Arc::clone(&driver.shared);
-        let _polling = Polling::begin(&shared);
-        driver.poll_jobs(cx)
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        // As in a poll: a destructor that waits for this portal would wait for ever.
-        let _polling = Polling::begin(&shared);
-        let unseen = shared.driver_is_gone();
-        self.drop_jobs();
-        unseen.into_iter().for_each(discard);
+        self.engine.poll(cx)
     }
 }
 
@@ -138,30 +75,39 @@ impl fmt::Debug for Driver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Driver")
-            .field("portal", &self.shared.name)
-            .field("stats", &self.shared.stats())
+            .field("portal", &self.engine.shared.name)
+            .field("stats", &self.engine.shared.stats())
             .finish_non_exhaustive()
     }
 }
 
-/// While it lives, this thread is known to be inside the portal, here and in the inventory.
-struct Polling<'a> {
-    shared: &'a Shared,
-    _inside: crate::context::Inside,
+/// Jobs that may move between threads, polled in place or spawned.
+struct Anywhere {
+    spawner: Option<Box<dyn Spawn + Send>>,
 }
 
-impl<'a> Polling<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        shared.presence.begin();
-        Self {
-            shared,
-            _inside: enter(Place::Portal(shared.id)),
+impl Host for Anywhere {
+    type Job = dyn Future<Output = ()> + Send;
+
+    fn admit(&mut self, shared: &Arc<Shared>, entry: Entry) -> Option<BoxFuture<'static, ()>> {
+        let job = match entry {
+            Entry::Job(job) => job,
+            // Never: only a local portal makes these, and its driver is a local one.
+            Entry::Make(make) => {
+                discard(make);
+                return None;
+            }
+        };
+        let Some(spawner) = &self.spawner else {
+            return Some(job);
+        };
+        let task = Spawned::new(Arc::clone(shared), job);
+        match contain(|| spawner.spawn(task)) {
+            Ok(Ok(())) => {}
+            // The task was dropped, and so its handle is told.
+            Ok(Err(refusal)) => log::error!("portal {}: no task: {refusal}", shared.name),
+            Err(panic) => log::error!("portal {}: no task: {}", shared.name, panic.message()),
         }
-    }
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        self.shared.presence.end();
+        None
     }
 }

@@ -5,28 +5,42 @@
 //!      └── PortalHandle: wait · wait_timeout · cancel · await ←── outcome ──┘
 //! ```
 //!
-//! There is no spawn trait. [`Portal`] and [`Driver`] are made together; whoever polls the driver
-//! runs the futures, all on that one task. A future that was accepted is completed on every path:
-//! it returns, panics, is cancelled, or the driver is dropped, polled or not.
+//! No spawn trait is needed. [`Portal`] and [`Driver`] are made together; whoever polls the driver
+//! runs the futures, all on that one task, or, given a [`spawner`](Driver::spawner), each as a task
+//! of its own. A future that was accepted is completed on every path: it returns, panics, is
+//! cancelled, or the driver is dropped, polled or not.
 //!
-//! Deliberately absent: parallel jobs (one driver is one task; make several portals), and timers.
+//! Deliberately absent: timers, and any thread but that of a [`PortalProvider`].
 
 mod driver;
+mod engine;
+mod error;
 mod handle;
+mod job;
+mod local;
+mod provider;
+mod seats;
 mod shared;
+mod spawned;
+mod start;
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
-use crate::panic::Panic;
-use crate::sync::Arc;
+use crate::panic::discard;
 use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Instant};
 
-use handle::job;
-use shared::{Refused, Shared};
+use job::{Permit, job};
+use shared::{Entry, Refused, Shared};
 
 pub use driver::Driver;
-pub use handle::PortalHandle;
+pub use error::{Deadlock, JoinError, StartError, SubmitError};
+pub use handle::{PortalHandle, Unwound};
+pub use local::{LocalDriver, LocalPortal};
+pub use provider::PortalProvider;
+pub use start::Started;
 
 const CAPACITY_DEFAULT: usize = 1024;
 
@@ -62,6 +76,7 @@ impl Portal {
         PortalBuilder {
             name: "portal".to_owned(),
             capacity: CAPACITY_DEFAULT,
+            spin: 0,
         }
     }
 
@@ -83,9 +98,49 @@ impl Portal {
         F::Output: Send + 'static,
     {
         match self.shared.reserve() {
-            Ok(permit) => Ok(self.submit(permit, future)),
-            Err(Refused::Full) => Err(SubmitError::Full(future)),
-            Err(Refused::Closed) => Err(SubmitError::Closed(future)),
+            Ok(()) => Ok(self.submit(Permit::new(&self.shared), future)),
+            Err(refused) => Err(refused.hand_back(future)),
+        }
+    }
+
+    /// Submits a future as [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe) does, but
+    /// waits at most `patience` for room.
+    ///
+    /// # Errors
+    ///
+    /// As there, [`SubmitError::Full`] once the time has passed; and
+    /// [`SubmitError::WouldDeadlock`] if there is no room and this thread is the one that would
+    /// have to make it. All hand the future back, unpolled.
+    ///
+    /// # Blocking
+    ///
+    /// Parks the thread while the portal is full: for plain threads only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{future::pending, time::Duration};
+    /// use mayhem_bridge::{Portal, SubmitError};
+    ///
+    /// let (portal, _driver) = Portal::builder().capacity(1).build();
+    /// portal.run_coroutine_threadsafe(pending::<()>()).unwrap().detach();
+    /// let refused = portal.submit_timeout(async { 1 }, Duration::from_millis(1));
+    /// assert!(matches!(refused, Err(SubmitError::Full(_))));
+    /// ```
+    pub fn submit_timeout<F>(
+        &self,
+        future: F,
+        patience: Duration,
+    ) -> Result<PortalHandle<F::Output>, SubmitError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        // Too far away to be an instant is never.
+        let deadline = Instant::now().checked_add(patience);
+        match self.shared.reserve_until(deadline) {
+            Ok(()) => Ok(self.submit(Permit::new(&self.shared), future)),
+            Err(refused) => Err(refused.hand_back(future)),
         }
     }
 
@@ -121,12 +176,10 @@ impl Portal {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        if let Some(deadlock) = self.shared.deadlock() {
-            return Err(JoinError::WouldDeadlock(deadlock));
-        }
-        match self.shared.reserve_blocking() {
-            Some(permit) => self.submit(permit, future).wait(),
-            None => Err(JoinError::PortalClosed),
+        match self.reserve_to_wait() {
+            Ok(()) => self.submit(Permit::new(&self.shared), future).wait(),
+            Err(Refused::WouldDeadlock(deadlock)) => Err(JoinError::WouldDeadlock(deadlock)),
+            Err(Refused::Closed | Refused::Full) => Err(JoinError::PortalClosed),
         }
     }
 
@@ -151,18 +204,42 @@ impl Portal {
         &self.shared.name
     }
 
-    fn submit<F>(&self, permit: shared::Permit, future: F) -> PortalHandle<F::Output>
+    /// A place for a future that this thread will wait for in any case.
+    fn reserve_to_wait(&self) -> Result<(), Refused> {
+        match self.shared.deadlock() {
+            Some(deadlock) if self.is_open() => Err(Refused::WouldDeadlock(deadlock)),
+            _ => self.shared.reserve_until(None),
+        }
+    }
+
+    fn submit<F>(&self, permit: Permit<F::Output>, future: F) -> PortalHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (job, handle) = job(permit, future);
+        let handle = PortalHandle::new(permit.ticket());
+        self.enter(job(permit, future));
+        handle
+    }
+
+    fn enter(&self, entry: Entry) {
         // Refused only if the driver was dropped since the permit was given: dropping the job then
         // completes its handle, as for every job that is dropped.
-        if let Some(job) = self.shared.enter_queue(job) {
-            crate::panic::discard(job);
+        if let Some(entry) = self.shared.enter_queue(entry) {
+            discard(entry);
         }
-        handle
+    }
+
+    /// One more portal to `shared`, unless the last one was dropped or it was closed.
+    fn share(shared: Arc<Shared>) -> Option<Self> {
+        let one_more = |portals| (portals > 0).then_some(portals + 1);
+        // AcqRel and Acquire, as for an upgrade of a weak Arc: it races with the last drop.
+        shared
+            .portals
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .ok()?;
+        let portal = Self { shared };
+        portal.is_open().then_some(portal)
     }
 }
 
@@ -200,6 +277,7 @@ impl fmt::Debug for Portal {
 pub struct PortalBuilder {
     name: String,
     capacity: usize,
+    spin: u32,
 }
 
 impl PortalBuilder {
@@ -222,15 +300,36 @@ impl PortalBuilder {
         self
     }
 
+    /// How often the driver and a waiting thread look again before they park (default 0). A look
+    /// costs about as much as one cache line that moves between processors.
+    ///
+    /// Some thousands make a round trip many times as fast, if both sides have a processor to
+    /// themselves; on one processor each only keeps the other from running. It also holds up the
+    /// other tasks of the driver's thread.
+    #[must_use]
+    pub fn spin(mut self, turns: u32) -> Self {
+        self.spin = turns;
+        self
+    }
+
     /// Makes the portal and its driver. Nothing runs until the driver is polled.
     pub fn build(self) -> (Portal, Driver) {
-        let shared = Shared::new(Arc::from(self.name), self.capacity);
-        (
-            Portal {
-                shared: Arc::clone(&shared),
-            },
-            Driver::new(shared),
-        )
+        let (portal, shared) = self.make(false);
+        (portal, Driver::new(shared))
+    }
+
+    /// Makes a portal whose driver stays on this thread, for futures that are not `Send`.
+    pub fn build_local(self) -> (LocalPortal, LocalDriver) {
+        let (portal, shared) = self.make(true);
+        (LocalPortal::new(portal), LocalDriver::new(shared))
+    }
+
+    fn make(self, is_pinned: bool) -> (Portal, Arc<Shared>) {
+        let shared = Shared::new(Arc::from(self.name), self.capacity, self.spin, is_pinned);
+        let portal = Portal {
+            shared: Arc::clone(&shared),
+        };
+        (portal, shared)
     }
 }
 
@@ -239,96 +338,9 @@ impl PortalBuilder {
 pub enum Close {
     /// What was accepted runs to its end.
     Drain,
-    /// What was accepted is dropped by the driver's next poll and ends as
-    /// [`JoinError::Cancelled`].
+    /// What was accepted is dropped at the next poll of the driver (or, if spawned, of its task)
+    /// and ends as [`JoinError::Cancelled`].
     Cancel,
-}
-
-/// A future that was not accepted, handed back unpolled.
-#[non_exhaustive]
-pub enum SubmitError<F> {
-    /// The portal's capacity is used up by unfinished futures.
-    Full(F),
-    /// The portal is closed, or its driver is gone.
-    Closed(F),
-}
-
-impl<F> SubmitError<F> {
-    /// The future, as it was given.
-    pub fn into_future(self) -> F {
-        match self {
-            Self::Full(future) | Self::Closed(future) => future,
-        }
-    }
-}
-
-impl<F> fmt::Debug for SubmitError<F> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Full(_) => "Full",
-            Self::Closed(_) => "Closed",
-        })
-    }
-}
-
-impl<F> fmt::Display for SubmitError<F> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Full(_) => "the portal has too many unfinished futures",
-            Self::Closed(_) => "the portal is closed",
-        })
-    }
-}
-
-impl<F> std::error::Error for SubmitError<F> {}
-
-/// Why a future has no result.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// It was cancelled, by its handle or by [`Close::Cancel`], and has been dropped.
-    Cancelled,
-    /// It panicked.
-    Panicked(Panic),
-    /// The portal was closed, or its driver dropped, before the future finished; it was dropped.
-    PortalClosed,
-    /// Waiting here would have been for ever. The future goes on, unheard.
-    WouldDeadlock(Deadlock),
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled => formatter.write_str("the future was cancelled"),
-            Self::Panicked(panic) => write!(formatter, "the future {panic}"),
-            Self::PortalClosed => {
-                formatter.write_str("the portal was closed before the future ended")
-            }
-            Self::WouldDeadlock(deadlock) => deadlock.fmt(formatter),
-        }
-    }
-}
-
-impl std::error::Error for JoinError {}
-
-/// Who would have waited for whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Deadlock {
-    /// The portal waited for.
-    pub portal: String,
-    /// The thread that would have waited while polling that portal's driver.
-    pub thread: String,
-}
-
-impl fmt::Display for Deadlock {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { portal, thread } = self;
-        write!(
-            formatter,
-            "thread {thread} polls portal {portal} and must not wait for it"
-        )
-    }
 }
 
 /// A portal's counts. At the driver's end: `accepted` = the sum of the four ends.
@@ -347,6 +359,10 @@ pub struct PortalStats {
     pub closed: u64,
     /// Futures accepted and not finished.
     pub outstanding: usize,
+    /// Callbacks of [`PortalHandle::on_done`] that panicked.
+    pub callbacks_panicked: u64,
+    /// The longest poll of one future inside the driver: for so long all others had to wait.
+    pub poll_max: Duration,
 }
 
 #[cfg(test)]

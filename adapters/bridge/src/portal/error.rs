@@ -1,0 +1,138 @@
+//! What a submission, a start and a wait can end with instead of a result.
+
+use std::fmt;
+
+use super::PortalHandle;
+use crate::panic::Panic;
+
+/// A future that was not accepted, handed back unpolled.
+#[non_exhaustive]
+pub enum SubmitError<F> {
+    /// The portal's capacity is used up by unfinished futures.
+    Full(F),
+    /// The portal is closed, or its driver is gone.
+    Closed(F),
+    /// Waiting here for room would have been for ever.
+    WouldDeadlock(F, Deadlock),
+}
+
+impl<F> SubmitError<F> {
+    /// What was submitted, as it was given.
+    pub fn into_future(self) -> F {
+        match self {
+            Self::Full(future) | Self::Closed(future) | Self::WouldDeadlock(future, _) => future,
+        }
+    }
+}
+
+impl<F> fmt::Debug for SubmitError<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => formatter.write_str("Full"),
+            Self::Closed(_) => formatter.write_str("Closed"),
+            Self::WouldDeadlock(_, deadlock) => formatter
+                .debug_tuple("WouldDeadlock")
+                .field(deadlock)
+                .finish(),
+        }
+    }
+}
+
+impl<F> fmt::Display for SubmitError<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => formatter.write_str("the portal has too many unfinished futures"),
+            Self::Closed(_) => formatter.write_str("the portal is closed"),
+            Self::WouldDeadlock(_, deadlock) => deadlock.fmt(formatter),
+        }
+    }
+}
+
+impl<F> std::error::Error for SubmitError<F> {}
+
+/// Why [`Portal::start_task`](super::Portal::start_task) has no started task.
+#[non_exhaustive]
+pub enum StartError<T> {
+    /// The portal is closed, or its driver is gone: nothing was started.
+    PortalClosed,
+    /// Waiting here would have been for ever: nothing was started.
+    WouldDeadlock(Deadlock),
+    /// The task ended, or dropped its [`Started`](super::Started), without saying that it started.
+    /// The handle has its end, or will have it.
+    NotStarted(PortalHandle<T>),
+}
+
+impl<T> fmt::Debug for StartError<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortalClosed => formatter.write_str("PortalClosed"),
+            Self::WouldDeadlock(deadlock) => formatter
+                .debug_tuple("WouldDeadlock")
+                .field(deadlock)
+                .finish(),
+            Self::NotStarted(handle) => formatter.debug_tuple("NotStarted").field(handle).finish(),
+        }
+    }
+}
+
+impl<T> fmt::Display for StartError<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortalClosed => formatter.write_str("the portal is closed"),
+            Self::WouldDeadlock(deadlock) => deadlock.fmt(formatter),
+            Self::NotStarted(_) => formatter.write_str("the task did not say that it started"),
+        }
+    }
+}
+
+impl<T> std::error::Error for StartError<T> {}
+
+/// Why a future has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It was cancelled, by its handle or by [`Close::Cancel`](super::Close::Cancel), and has been
+    /// dropped.
+    Cancelled,
+    /// It panicked.
+    Panicked(Panic),
+    /// The portal was closed, or its driver dropped, before the future finished; it was dropped.
+    PortalClosed,
+    /// Waiting here would have been for ever. The future goes on, unheard.
+    WouldDeadlock(Deadlock),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => formatter.write_str("the future was cancelled"),
+            Self::Panicked(panic) => write!(formatter, "the future {panic}"),
+            Self::PortalClosed => {
+                formatter.write_str("the portal was closed before the future ended")
+            }
+            Self::WouldDeadlock(deadlock) => deadlock.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Who would have waited for whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deadlock {
+    /// The portal waited for.
+    pub portal: String,
+    /// The thread that would have waited: the one that has to poll that portal's driver.
+    pub thread: String,
+}
+
+impl fmt::Display for Deadlock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { portal, thread } = self;
+        write!(
+            formatter,
+            "thread {thread} polls portal {portal} and must not wait for it"
+        )
+    }
+}
