@@ -338,7 +338,8 @@ impl<T> Clone for Sink<T> {
 
 impl<T> Drop for Sink<T> {
     fn drop(&mut self) {
-        if *self.has_signalled.get_mut() {
+        // Relaxed: nobody else has this sink any more.
+        if self.has_signalled.load(Ordering::Relaxed) {
             self.queue.forget_ready(self.id);
         }
         // AcqRel, as in Arc: the last drop comes after every push of every other sink.
