@@ -117,10 +117,16 @@ impl<S, F> fmt::Debug for Spawned<S, F> {
     }
 }
 
-impl From<Isolated<Verdict>> for Finish {
-    fn from(isolated: Isolated<Verdict>) -> Self {
+impl From<Verdict> for Finish {
+    fn from(verdict: Verdict) -> Self {
+        Self::Verdict(verdict)
+    }
+}
+
+impl<T: Into<Finish>> From<Isolated<T>> for Finish {
+    fn from(isolated: Isolated<T>) -> Self {
         match isolated {
-            Isolated::Done(verdict) => Self::Verdict(verdict),
+            Isolated::Done(output) => output.into(),
             Isolated::Panicked(message) => Self::Panicked(message),
             Isolated::Cancelled => Self::Cancelled,
         }

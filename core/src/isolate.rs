@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 /// What ended an isolated future.
@@ -35,24 +35,36 @@ pub(crate) struct Unwatched;
 /// Cancel safe: dropping it drops `future`.
 pub(crate) async fn isolate<F: Future>(watch: &impl Watch, future: F) -> Isolated<F::Output> {
     let mut slot = pin!(Some(future));
-    let ended = poll_fn(|cx| {
-        let Some(future) = slot.as_mut().as_pin_mut() else {
-            // Not reached: `poll_fn` is not polled after it was ready, and only then is it empty.
-            return Poll::Ready(Isolated::Cancelled);
-        };
+    poll_fn(|cx| {
         if watch.before(cx) {
-            return Poll::Ready(Isolated::Cancelled);
+            return Poll::Ready(leave(slot.as_mut(), Isolated::Cancelled));
         }
-        // Unwind safe: after a panic the future is dropped and never polled again.
-        let polled = catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+        let polled = poll_isolated(slot.as_mut(), cx);
         watch.after();
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Isolated::Done(output)),
-            Err(payload) => Poll::Ready(Isolated::Panicked(panic_message(payload))),
-        }
+        polled
     })
-    .await;
+    .await
+}
+
+/// Polls the future in `slot`, containing its panics, and drops it when it has ended.
+pub(crate) fn poll_isolated<F: Future>(
+    mut slot: Pin<&mut Option<F>>,
+    cx: &mut Context<'_>,
+) -> Poll<Isolated<F::Output>> {
+    let Some(future) = slot.as_mut().as_pin_mut() else {
+        // Not reached: nobody polls what has ended.
+        return Poll::Ready(Isolated::Cancelled);
+    };
+    // Unwind safe: after a panic the future is dropped and never polled again.
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(leave(slot, Isolated::Done(output))),
+        Err(payload) => Poll::Ready(leave(slot, Isolated::Panicked(panic_message(payload)))),
+    }
+}
+
+/// Empties `slot`; how it ended is `ended`, unless a destructor panics.
+pub(crate) fn leave<F, T>(mut slot: Pin<&mut Option<F>>, ended: Isolated<T>) -> Isolated<T> {
     match catch_unwind(AssertUnwindSafe(|| slot.set(None))) {
         Ok(()) => ended,
         Err(payload) => Isolated::Panicked(panic_message(payload)),

@@ -6,15 +6,15 @@
 
 mod error;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
-
-use futures::future;
 
 pub use error::BranchError;
 pub(crate) use error::describe;
 
-use crate::isolate::{Isolated, Unwatched, isolate};
+use crate::isolate::{Isolated, poll_isolated};
 use crate::{Delivery, Verdict};
 
 /// Named branches for one delivery; their number is fixed by the type, and nothing is boxed.
@@ -182,30 +182,57 @@ impl Branches for () {
 }
 
 impl<B: Branches, F: Future<Output = Result<(), BranchError>>> Branches for (B, Branch<F>) {
+    // One future per branch, pinned where it is: everything around it would be moved with it.
     async fn join(self, delivery: &Delivery) -> Vec<BranchFailure> {
         let (others, branch) = self;
-        let (mut failures, failure) =
-            future::join(others.join(delivery), branch.run(delivery)).await;
+        let Branch {
+            name,
+            required,
+            future,
+        } = branch;
+        let mut others = pin!(others.join(delivery));
+        let mut slot = pin!(Some(future));
+        let mut failures = None;
+        let mut failure = None;
+        poll_fn(|cx| {
+            if failures.is_none()
+                && let Poll::Ready(others) = others.as_mut().poll(cx)
+            {
+                failures = Some(others);
+            }
+            if slot.is_some()
+                && let Poll::Ready(ended) = poll_isolated(slot.as_mut(), cx)
+            {
+                failure = BranchFailure::new(delivery, name, required, ended);
+            }
+            if failures.is_none() || slot.is_some() {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let mut failures = failures.unwrap_or_default();
         failures.extend(failure);
         failures
     }
 }
 
-impl<F: Future<Output = Result<(), BranchError>>> Branch<F> {
-    async fn run(self, delivery: &Delivery) -> Option<BranchFailure> {
-        let Self {
-            name,
-            required,
-            future,
-        } = self;
-        let error = match isolate(&Unwatched, future).await {
+impl BranchFailure {
+    /// What has to be said of a branch that has ended, which is told at once.
+    fn new(
+        delivery: &Delivery,
+        branch: &'static str,
+        required: bool,
+        ended: Isolated<Result<(), BranchError>>,
+    ) -> Option<Self> {
+        let error = match ended {
             Isolated::Done(Ok(())) | Isolated::Cancelled => return None,
             Isolated::Done(Err(error)) => error,
             Isolated::Panicked(message) => BranchError::Panicked(message),
         };
-        delivery.branch_failed(name, error.describe(), required);
-        Some(BranchFailure {
-            branch: name,
+        delivery.branch_failed(branch, error.describe(), required);
+        Some(Self {
+            branch,
             required,
             error,
         })

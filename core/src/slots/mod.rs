@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::handler::Finish;
-use crate::isolate::panic_message;
+use crate::isolate::{Isolated, leave, panic_message, poll_isolated};
 use crate::lease::Handle;
 
 pub(crate) use ready::Ready;
@@ -84,7 +84,7 @@ impl<F: Future<Output = Finish>> Slots<F> {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if let Some(handle) = slot.handle.take() {
                 self.free.push(index);
-                finished.push((handle, slot.leave(Finish::Cancelled)));
+                finished.push((handle, slot.cancel()));
             }
         }
     }
@@ -122,22 +122,16 @@ struct Slot<F> {
 impl<F: Future<Output = Finish>> Slot<F> {
     /// Polls the handler; returns how it ended, with its future dropped, once it has.
     fn poll(&mut self) -> Option<Finish> {
-        let future = self.future.as_mut().as_pin_mut()?;
         let mut cx = Context::from_waker(&self.waker);
-        // Unwind safe: after a panic the future is dropped and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx))) {
-            Ok(Poll::Pending) => None,
-            Ok(Poll::Ready(finish)) => Some(self.leave(finish)),
-            Err(payload) => Some(self.leave(Finish::Panicked(panic_message(payload)))),
+        match poll_isolated(self.future.as_mut(), &mut cx) {
+            Poll::Pending => None,
+            Poll::Ready(ended) => Some(ended.into()),
         }
     }
 
     /// Drops the future, whose destructor may panic.
-    fn leave(&mut self, finish: Finish) -> Finish {
-        match catch_unwind(AssertUnwindSafe(|| self.future.set(None))) {
-            Ok(()) => finish,
-            Err(payload) => Finish::Panicked(panic_message(payload)),
-        }
+    fn cancel(&mut self) -> Finish {
+        leave::<_, Finish>(self.future.as_mut(), Isolated::Cancelled).into()
     }
 }
 
