@@ -67,8 +67,8 @@ pub use inventory::{
 };
 pub use panic::Panic;
 pub use pool::{
-    BlockingError, BlockingPool, BlockingPoolBuilder, Busy, BusyReason, Cancelled, Job, JobContext,
-    PoolStats, ShutdownReport,
+    BlockingError, BlockingPool, BlockingPoolBuilder, Busy, BusyReason, CancelToken, Cancelled,
+    Job, JobContext, Limiter, LimiterStats, PoolStats, ShutdownReport,
 };
 pub use portal::{
     Close, Deadlock, Driver, JoinError, LocalDriver, LocalPortal, Portal, PortalBuilder,

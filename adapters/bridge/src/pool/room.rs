@@ -4,9 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::job::{Job, JobContext, Task};
-use super::shared::{Refused, Shared};
-use super::{BlockingError, BlockingPool, BusyReason};
+use super::job::{Job, Task};
+use super::nested::is_nested_in;
+use super::shared::{Bound, Refused, Shared};
+use super::{BlockingError, BlockingPool, BusyReason, JobContext};
 use crate::panic::discard;
 use crate::sync::{Arc, unique_id};
 
@@ -25,14 +26,14 @@ impl BlockingPool {
 pub(super) fn submit<F, R>(
     shared: &Arc<Shared>,
     task: Box<Task<F, R>>,
+    bound: Bound,
 ) -> Result<Job<R>, Refused<Task<F, R>>>
 where
     F: FnOnce(&JobContext) -> R + Send + 'static,
     R: Send + 'static,
 {
-    let id = unique_id();
-    let on_accept = task.on_accept(shared);
-    shared.enter_queue(id, task).map(|()| on_accept(id))
+    let on_accept = task.on_accept();
+    shared.enter_queue(task, bound).map(|()| on_accept())
 }
 
 /// Resolves to the job once the pool has taken it.
@@ -51,13 +52,18 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let admission = &mut *self;
+        // A job that waits for room behind itself would wait for ever; it lends its own place.
+        let bound = match is_nested_in(&admission.shared) {
+            true => Bound::Lent,
+            false => Bound::Queue,
+        };
         let mut is_queued = false;
         loop {
             // Polled after completion only by a broken executor: it then waits for ever.
             let Some(task) = admission.task.take() else {
                 return Poll::Pending;
             };
-            let refused = match submit(&admission.shared, task) {
+            let refused = match submit(&admission.shared, task, bound) {
                 Ok(job) => return Poll::Ready(Ok(job)),
                 Err(refused) => refused,
             };

@@ -1,16 +1,18 @@
 //! The pool's state under its one lock, and who may do what to it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::job::{JobContext, Runnable};
+use super::job::{Owner, Runnable};
+use super::limiter::{Limiter, Permit, Turn};
 use super::worker;
-use super::{BlockingError, BusyReason, PoolStats, ShutdownReport};
+use super::{BlockingError, BlockingPoolBuilder, BusyReason, JobContext, PoolStats};
 use crate::inventory::{ThreadInfo, Worker};
 use crate::panic::{discard, wake};
 use crate::sync::thread::JoinHandle;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, thread};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Shared by the handles, the threads and, weakly, the jobs.
 pub(super) struct Shared {
@@ -18,20 +20,30 @@ pub(super) struct Shared {
     pub(super) threads_max: usize,
     pub(super) queue_max: usize,
     pub(super) keep_alive: Duration,
+    /// Locked after the pool's own lock, if both are.
+    pub(super) limiter: Option<Limiter>,
     state: Mutex<State>,
     /// Told when a job or the end comes: idle threads wait here.
     pub(super) work: Condvar,
-    /// Told when a thread ends: shutdowns wait here.
+    /// Told when a thread ends, or a job that ran elsewhere: shutdowns wait here.
     pub(super) ended: Condvar,
+    /// Has the operating system refuse threads from now on.
+    #[cfg(test)]
+    pub(super) is_out_of_threads: std::sync::atomic::AtomicBool,
 }
 
 pub(super) struct State {
     pub(super) queue: VecDeque<Queued>,
-    pub(super) running: BTreeMap<u64, Arc<JobContext>>,
+    pub(super) running: BTreeMap<u64, Running>,
     pub(super) workers: BTreeMap<u64, Seat>,
     pub(super) is_open: bool,
+    /// Callers that wait for room, in the order of arrival.
     waiting: BTreeMap<u64, Waker>,
+    /// Shutdowns that wait for the end.
+    pub(super) ending: BTreeMap<u64, Waker>,
     pub(super) counts: PoolStats,
+    /// Threads that run a job: those of the jobs in `running` that run on a seat.
+    busy: usize,
 }
 
 /// A job in the queue.
@@ -40,12 +52,36 @@ pub(super) struct Queued {
     pub(super) job: Box<dyn Runnable>,
 }
 
+/// A job that runs.
+pub(super) struct Running {
+    pub(super) context: Arc<JobContext>,
+    owner: Arc<dyn Owner>,
+    pub(super) worker: Arc<Worker>,
+    /// It runs inside the job that waits for it, on that job's thread and under its permit.
+    pub(super) is_nested: bool,
+    is_abandoned: bool,
+}
+
+impl Running {
+    pub(super) fn on_a_seat(queued: &Queued, worker: &Arc<Worker>) -> Self {
+        Self {
+            context: Arc::clone(queued.job.context()),
+            owner: queued.job.owner(),
+            worker: Arc::clone(worker),
+            is_nested: false,
+            is_abandoned: false,
+        }
+    }
+}
+
 /// A thread of the pool.
 pub(super) struct Seat {
     /// Its number in the thread's name; free again when the thread retires.
     pub(super) number: usize,
     pub(super) worker: Arc<Worker>,
     pub(super) handle: Option<JoinHandle<()>>,
+    /// Its place in the line for a permit, while it waits there.
+    pub(super) turn: Option<Arc<Turn>>,
     /// The thread has left its loop and touches the pool no more.
     pub(super) has_ended: bool,
 }
@@ -54,6 +90,14 @@ pub(super) struct Seat {
 pub(super) struct Refused<J> {
     pub(super) job: Box<J>,
     pub(super) reason: BusyReason,
+}
+
+/// Which bound a job has to keep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    Queue,
+    /// None: it comes from a job that lends it its place.
+    Lent,
 }
 
 /// Closes the pool when the last handle goes.
@@ -72,28 +116,28 @@ impl Drop for LastHandle {
 }
 
 impl Shared {
-    pub(super) fn new(
-        name: Arc<str>,
-        threads_max: usize,
-        queue_max: usize,
-        keep_alive: Duration,
-    ) -> Arc<Self> {
+    pub(super) fn new(builder: BlockingPoolBuilder) -> Arc<Self> {
         let state = State {
             queue: VecDeque::new(),
             running: BTreeMap::new(),
             workers: BTreeMap::new(),
             is_open: true,
             waiting: BTreeMap::new(),
+            ending: BTreeMap::new(),
             counts: PoolStats::default(),
+            busy: 0,
         };
         Arc::new(Self {
-            name,
-            threads_max,
-            queue_max,
-            keep_alive,
+            name: Arc::from(builder.name),
+            threads_max: builder.threads,
+            queue_max: builder.queue,
+            keep_alive: builder.keep_alive,
+            limiter: builder.limiter,
             state: Mutex::new(state),
             work: Condvar::new(),
             ended: Condvar::new(),
+            #[cfg(test)]
+            is_out_of_threads: std::sync::atomic::AtomicBool::new(false),
         })
     }
 
@@ -104,8 +148,8 @@ impl Shared {
     /// Accepts a job, with a thread started for it if one is missing.
     pub(super) fn enter_queue<J: Runnable + 'static>(
         self: &Arc<Self>,
-        id: u64,
         job: Box<J>,
+        bound: Bound,
     ) -> Result<(), Refused<J>> {
         let mut state = self.lock();
         if !state.is_open {
@@ -114,17 +158,15 @@ impl Shared {
                 reason: BusyReason::ShutDown,
             });
         }
-        if !self.has_room(&state) {
+        if bound == Bound::Queue && !self.has_room(&state) {
             return Err(Refused {
                 job,
                 reason: BusyReason::Full,
             });
         }
         let live = state.live_threads();
-        // Threads that do not run a job are on their way to the queue, awake or not.
-        let lacks_thread = live - state.running.len().min(live) <= state.queue.len();
         let mut thinner = None;
-        if lacks_thread && live < self.threads_max {
+        if state.free_threads() <= state.queue.len() && live < self.threads_max {
             // Started under the lock, so that no other job can rely on a thread that fails to.
             match worker::start(self, &mut state) {
                 Ok(()) => {}
@@ -135,6 +177,7 @@ impl Shared {
                 Err(error) => thinner = Some(error),
             }
         }
+        let id = job.context().token().id();
         state.queue.push_back(Queued { id, job });
         state.counts.accepted += 1;
         drop(state);
@@ -146,9 +189,75 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a job that has not started out of the queue and tells its owner.
-    pub(super) fn cancel(&self, id: u64) {
+    /// Takes a job out of the queue, to be run on `worker`, a thread that waits for it, unless one
+    /// of the pool's own threads is sure to take it.
+    ///
+    /// Sure is this: so many threads are on their way to the queue that one of them is for this
+    /// job, and none of them needs a permit first. It then stays so, for threads do not retire
+    /// while there is work, and later jobs come behind.
+    pub(super) fn claim(&self, id: u64, worker: &Arc<Worker>) -> Option<Queued> {
         let mut state = self.lock();
+        let place = state.queue.iter().position(|queued| queued.id == id)?;
+        if self.limiter.is_none() && place < state.free_threads() {
+            return None;
+        }
+        let queued = state.queue.remove(place)?;
+        let running = Running {
+            is_nested: true,
+            ..Running::on_a_seat(&queued, worker)
+        };
+        state.begin(&queued, running);
+        let next = state.next_waiting();
+        drop(state);
+        wake(next);
+        Some(queued)
+    }
+
+    /// A job's work has returned: its place, and its permit, are free.
+    pub(super) fn finish(&self, id: u64, panicked: bool, permit: Option<Permit>) {
+        let mut state = self.lock();
+        let Some(running) = state.running.remove(&id) else {
+            return;
+        };
+        state.busy -= usize::from(!running.is_nested);
+        let counts = &mut state.counts;
+        counts.finished += 1;
+        counts.nested += u64::from(running.is_nested);
+        counts.panicked += u64::from(panicked);
+        counts.abandoned -= usize::from(running.is_abandoned);
+        // Under the lock: whether it was given up is settled here, for the pool and the limiter.
+        if let Some(permit) = permit {
+            permit.end(running.is_abandoned);
+        }
+        let next = state.next_waiting();
+        if running.is_nested {
+            self.tell_of_end(state);
+        } else {
+            drop(state);
+        }
+        wake(next);
+    }
+
+    /// Takes a job that has not started out of the queue and tells its owner. Of one that runs, the
+    /// owner is told if it `abandons` it.
+    pub(super) fn cancel(&self, id: u64, abandons: bool) {
+        let mut state = self.lock();
+        if let Some(running) = state.running.get_mut(&id) {
+            if !abandons || running.is_abandoned {
+                return;
+            }
+            running.is_abandoned = true;
+            let (owner, worker) = (Arc::clone(&running.owner), Arc::clone(&running.worker));
+            let is_nested = running.is_nested;
+            state.counts.abandoned += 1;
+            if let Some(limiter) = self.limiter.as_ref().filter(|_| !is_nested) {
+                limiter.note_abandoned();
+            }
+            drop(state);
+            worker.abandon_job(id);
+            owner.give_up();
+            return;
+        }
         let Some(index) = state.queue.iter().position(|queued| queued.id == id) else {
             return;
         };
@@ -184,7 +293,7 @@ impl Shared {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        state.running.len() + state.queue.len() < self.threads_max + self.queue_max
+        state.busy + state.queue.len() < self.threads_max + self.queue_max
     }
 
     /// Takes no more work. What was accepted still runs.
@@ -197,87 +306,12 @@ impl Shared {
         waiting.into_values().for_each(|waker| wake(Some(waker)));
     }
 
-    pub(super) fn shutdown(&self, within: Duration) -> ShutdownReport {
-        let deadline = Instant::now().checked_add(within);
-        self.close();
-
-        let mut state = self.lock();
-        loop {
-            let is_waited_for = |seat: &Seat| !seat.has_ended && !seat.worker.is_current();
-            if !state.workers.values().any(is_waited_for) {
-                break;
-            }
-            let (guard, timed_out) = self.ended.wait_until(state, deadline);
-            state = guard;
-            if timed_out {
-                break;
-            }
-        }
-        // What a job of ours that called this has behind it in the queue runs after it returns.
-        let has_threads = state.workers.values().any(|seat| !seat.has_ended);
-        let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let unrun = if is_late || !has_threads {
-            std::mem::take(&mut state.queue)
-        } else {
-            VecDeque::new()
-        };
-        state.counts.never_started += unrun.len() as u64;
-        state.running.values().for_each(|context| context.cancel());
-        let ended: Vec<u64> = state
-            .workers
-            .iter()
-            .filter(|(_, seat)| seat.has_ended)
-            .map(|(id, _)| *id)
-            .collect();
-        let ended: Vec<Seat> = ended
-            .iter()
-            .filter_map(|seat| state.workers.remove(seat))
-            .collect();
-        let abandoned = state
-            .workers
-            .values()
-            .map(|seat| seat.worker.describe())
-            .collect();
+    /// Tells the shutdowns that a thread, or a job elsewhere, has ended; takes the lock with it.
+    pub(super) fn tell_of_end(&self, mut state: MutexGuard<'_, State>) {
+        let ending = std::mem::take(&mut state.ending);
         drop(state);
-
-        let never_started = unrun
-            .iter()
-            .map(|queued| queued.job.context().label().to_owned())
-            .collect();
-        for queued in unrun {
-            queued.job.refuse(BlockingError::PoolClosed);
-        }
-        let mut report = ShutdownReport {
-            joined: 0,
-            never_started,
-            abandoned,
-        };
-        for seat in ended {
-            self.join(seat, deadline, &mut report);
-        }
-        report
-    }
-
-    /// Joins a thread that has left its loop: only the destructors of its locals are to run.
-    fn join(&self, mut seat: Seat, deadline: Option<Instant>, report: &mut ShutdownReport) {
-        let Some(handle) = seat.handle.take() else {
-            return;
-        };
-        let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        // At least some patience: a thread that has ended needs no more than its turn.
-        let mut turns = 0;
-        while !handle.is_finished() && (turns < JOIN_TURNS_MIN || !is_late()) {
-            turns += 1;
-            thread::yield_now();
-        }
-        if handle.is_finished() {
-            // Ignored: a worker contains its panics; a thread-local's destructor that panics
-            // aborts the process before it gets here.
-            let _ = handle.join();
-            report.joined += 1;
-        } else {
-            report.abandoned.push(seat.worker.describe());
-        }
+        self.ended.notify_all();
+        ending.into_values().for_each(|waker| wake(Some(waker)));
     }
 
     pub(super) fn threads(&self) -> Vec<ThreadInfo> {
@@ -302,18 +336,41 @@ impl Shared {
             ..state.counts
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn may_start_a_thread(&self) -> io::Result<()> {
+        match self
+            .is_out_of_threads
+            .load(std::sync::atomic::Ordering::SeqCst)
+        {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        }
+    }
+
+    #[cfg(not(test))]
+    pub(super) fn may_start_a_thread(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl State {
+    pub(super) fn begin(&mut self, queued: &Queued, running: Running) {
+        self.busy += usize::from(!running.is_nested);
+        self.running.insert(queued.id, running);
+    }
+
     pub(super) fn live_threads(&self) -> usize {
         self.workers.values().filter(|seat| !seat.has_ended).count()
     }
 
+    /// Threads that do not run a job: they are on their way to the queue, awake or not.
+    fn free_threads(&self) -> usize {
+        self.live_threads().saturating_sub(self.busy)
+    }
+
     /// The caller of `run_async` that has waited longest, to be woken outside the lock.
-    pub(super) fn next_waiting(&mut self) -> Option<Waker> {
+    fn next_waiting(&mut self) -> Option<Waker> {
         self.waiting.pop_first().map(|(_, waker)| waker)
     }
 }
-
-/// How often a shutdown yields to a thread that is just ending, even past the deadline.
-const JOIN_TURNS_MIN: u32 = 1000;

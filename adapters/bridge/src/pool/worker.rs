@@ -2,14 +2,16 @@
 
 use std::io;
 
-use super::job::Runnable;
-use super::shared::{Queued, Seat, Shared, State};
+use super::limiter::Permit;
+use super::nested::{Lender, begin};
+use super::shared::{Queued, Running, Seat, Shared, State};
 use crate::inventory::{ThreadKind, Worker, announce};
-use crate::panic::{contain, wake};
-use crate::sync::{Arc, Instant, thread, unique_id};
+use crate::panic::contain;
+use crate::sync::{Arc, Instant, MutexGuard, thread, unique_id};
 
 /// Starts a thread; call it with the pool's lock, whose state is `state`.
 pub(super) fn start(shared: &Arc<Shared>, state: &mut State) -> io::Result<()> {
+    shared.may_start_a_thread()?;
     let is_free = |number: &usize| state.workers.values().all(|seat| seat.number != *number);
     let number = (1..).find(is_free).unwrap_or_default();
     let name = format!("{}-{number}", shared.name);
@@ -33,30 +35,40 @@ pub(super) fn start(shared: &Arc<Shared>, state: &mut State) -> io::Result<()> {
             number,
             worker,
             handle: Some(handle),
+            turn: None,
             has_ended: false,
         },
     );
     Ok(())
 }
 
-fn work(shared: &Shared, worker: &Worker, seat: u64) {
-    while let Some(Queued { id, job }) = next_job(shared, seat) {
-        run(shared, worker, id, job);
+fn work(shared: &Arc<Shared>, worker: &Arc<Worker>, seat: u64) {
+    while let Some((queued, permit)) = next_job(shared, worker, seat) {
+        run(&Lender::new(shared, worker, None), queued, permit);
     }
 }
 
-/// Waits for a job. `None` means that the thread is to end, and that its seat was cleared.
-fn next_job(shared: &Shared, seat: u64) -> Option<Queued> {
+/// Waits for a job, and for a permit to run it. `None` means that the thread is to end, and that
+/// its seat was cleared.
+fn next_job(shared: &Shared, worker: &Arc<Worker>, seat: u64) -> Option<(Queued, Option<Permit>)> {
     let retires_at = Instant::now().checked_add(shared.keep_alive);
     let mut state = shared.lock();
     let mut timed_out = false;
+    let mut permit = None;
     loop {
-        if let Some(queued) = state.queue.pop_front() {
-            state
-                .running
-                .insert(queued.id, Arc::clone(queued.job.context()));
-            return Some(queued);
+        if !state.queue.is_empty() && permit.is_none() {
+            (state, permit) = ask_for_permit(shared, state, worker, seat);
+            // The lock was let go on the way: the queue may be empty now, or the pool closed.
+            if shared.limiter.is_some() && permit.is_none() {
+                continue;
+            }
         }
+        if let Some(queued) = state.queue.pop_front() {
+            state.begin(&queued, Running::on_a_seat(&queued, worker));
+            return Some((queued, permit));
+        }
+        // Not for later: while we idle, others may need it.
+        drop(permit.take());
         if !state.is_open || timed_out {
             break;
         }
@@ -73,25 +85,57 @@ fn next_job(shared: &Shared, seat: u64) -> Option<Queued> {
         // A thread cannot join itself: dropping its handle detaches it, with nothing left to do.
         retired = state.workers.remove(&seat);
     }
-    drop(state);
+    shared.tell_of_end(state);
     drop(retired);
-    shared.ended.notify_all();
     None
 }
 
-fn run(shared: &Shared, worker: &Worker, id: u64, job: Box<dyn Runnable>) {
+/// A permit, waited for without the pool's lock; none if the pool needs none, or if the wait was
+/// called off.
+fn ask_for_permit<'a>(
+    shared: &'a Shared,
+    mut state: MutexGuard<'a, State>,
+    worker: &Worker,
+    seat: u64,
+) -> (MutexGuard<'a, State>, Option<Permit>) {
+    let Some(limiter) = &shared.limiter else {
+        return (state, None);
+    };
+    let turn = match limiter.ask() {
+        Ok(permit) => return (state, Some(permit)),
+        Err(turn) => turn,
+    };
+    // Before the lock goes: a shutdown that finds us in line must be able to call us back.
+    if let Some(seat) = state.workers.get_mut(&seat) {
+        seat.turn = Some(Arc::clone(&turn));
+    }
+    drop(state);
+    worker.set_blocked(true);
+    let permit = turn.wait();
+    worker.set_blocked(false);
+    let mut state = shared.lock();
+    if let Some(seat) = state.workers.get_mut(&seat) {
+        seat.turn = None;
+    }
+    (state, permit)
+}
+
+/// Runs a claimed job on the thread of the job that waits for it, under its permit.
+pub(super) fn run_nested(lender: Arc<Lender>, queued: Queued) {
+    run(&lender, queued, None);
+}
+
+fn run(lender: &Arc<Lender>, Queued { id, job }: Queued, permit: Option<Permit>) {
+    let (shared, worker) = (lender.pool(), lender.worker());
     worker.begin_job(id, job.context().label_cow());
-    let (panicked, tell) = job.run();
+    let (panicked, tell) = {
+        let _acting = begin(Arc::clone(lender));
+        job.run()
+    };
     worker.end_job(id);
 
-    // First the place, then the news: whoever hears the result finds room for the next job.
-    let mut state = shared.lock();
-    state.running.remove(&id);
-    state.counts.finished += 1;
-    state.counts.panicked += u64::from(panicked);
-    let next = state.next_waiting();
-    drop(state);
-    wake(next);
+    // First the place and the permit, then the news: whoever hears the result finds room.
+    shared.finish(id, panicked, permit);
     if let Err(panic) = contain(tell) {
         log::error!(
             "pool {}: telling a result panicked: {}",

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::error::{Deadlock, JoinError};
 use super::job::Ticket;
+use crate::context::warn_if_driving;
 use crate::panic::contain;
+use crate::pool::wait_helping;
 use crate::sync::{Arc, Instant};
 
 /// The result of a future that runs in a portal, for the thread or the task that wants it.
@@ -189,9 +191,15 @@ impl<T> PortalHandle<T> {
         }
         // Too far away to be an instant is never.
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-        let outcome = slot
-            .spin(self.ticket.shared.spin)
-            .or_else(|| slot.wait_until(deadline));
+        if let Some(outcome) = slot.spin(self.ticket.shared.spin) {
+            return Unwound::Gone(outcome);
+        }
+        warn_if_driving(&self.ticket.shared.name);
+        let outcome = match patience {
+            // In a pool's job: runs meanwhile what the future asks of that pool.
+            None => wait_helping(slot),
+            Some(_) => slot.wait_until(deadline),
+        };
         outcome.map_or_else(|| Unwound::Late(self), Unwound::Gone)
     }
 }

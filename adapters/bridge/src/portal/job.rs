@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::error::JoinError;
 use super::shared::{End, Entry, Shared};
 use crate::panic::{Panic, contain, discard, wake};
+use crate::pool::Lineage;
 use crate::slot::Slot;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -54,6 +55,8 @@ pub(super) struct Permit<T> {
     is_ended: bool,
     /// The ticket may hold a waker of ours.
     has_waker: bool,
+    /// The pool's job that has submitted this, if it was one.
+    lineage: Option<Lineage>,
 }
 
 impl<T> Permit<T> {
@@ -69,6 +72,7 @@ impl<T> Permit<T> {
             ticket: Arc::new(ticket),
             is_ended: false,
             has_waker: false,
+            lineage: Lineage::current(),
         }
     }
 
@@ -157,7 +161,11 @@ fn poll_once<F: Future>(
     if permit.ticket.is_cancelled() {
         return Poll::Ready(Err(JoinError::Cancelled));
     }
-    match contain(|| future.poll(cx)) {
+    // A pool's job that waits for this may have to run what the future asks of the pool.
+    let acting = permit.lineage.as_ref().map(Lineage::enter);
+    let polled = contain(|| future.poll(cx));
+    drop(acting);
+    match polled {
         Ok(Poll::Ready(value)) => return Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => {}
         Err(panic) => return Poll::Ready(Err(JoinError::Panicked(panic))),

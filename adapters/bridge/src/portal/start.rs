@@ -7,6 +7,7 @@ use super::error::StartError;
 use super::job::Permit;
 use super::shared::Refused;
 use super::{Portal, PortalHandle};
+use crate::pool::wait_helping;
 use crate::slot::Slot;
 use crate::sync::Arc;
 
@@ -105,10 +106,7 @@ impl Portal {
         // For a `Started` that outlives the task, wherever it was put.
         let at_end = Arc::clone(&slot);
         handle.on_done(move |_| at_end.complete(None));
-        match slot
-            .spin(self.shared.spin)
-            .or_else(|| slot.wait_until(None))
-        {
+        match slot.spin(self.shared.spin).or_else(|| wait_helping(&slot)) {
             Some(Some(value)) => Ok((handle, value)),
             Some(None) | None => Err(StartError::NotStarted(handle)),
         }
