@@ -1,9 +1,13 @@
 //! What the bridge promises, on every executor unchanged.
 //!
-//! The suites know an executor only as a function that runs tasks to their end.
+//! The suites know an executor only as a function that runs tasks to their end. A wake may poll the
+//! woken task there and then, so a task that blocks until a foreign thread has done something must
+//! not be woken by that thread.
 
 #[path = "bridge_contract/executors.rs"]
 mod executors;
+#[path = "bridge_contract/hostile.rs"]
+mod hostile;
 #[path = "bridge_contract/pool.rs"]
 mod pool;
 #[path = "bridge_contract/portal.rs"]
@@ -72,6 +76,7 @@ contracts![
     tokio_current_thread,
     tokio_multi_thread,
     async_executor_alone,
+    hostile_executor,
 ];
 
 /// Runs one promise on one executor, and fails if that hangs.

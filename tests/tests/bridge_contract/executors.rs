@@ -6,6 +6,8 @@ use futures::executor::{LocalPool, ThreadPool, block_on};
 use futures::future::{BoxFuture, join_all};
 use futures::task::{LocalSpawnExt, SpawnExt};
 
+pub(crate) use crate::hostile::hostile_executor;
+
 /// A task of the suite.
 pub(crate) type Task = BoxFuture<'static, ()>;
 

@@ -208,6 +208,8 @@ pub(crate) fn a_dropped_stream_gives_values_back(run: Run) {
     };
     let consumer = async move {
         for index in 0..10 {
+            // Not awaited: the task must not be woken by the producer that it waits for below.
+            eventually("there is one", || stream.stats().depth > 0);
             assert_eq!(stream.next().await, Some(value(index)));
         }
         eventually("the producer has filled it up and waits", || {
