@@ -2,7 +2,7 @@
 
 use crate::handler::Finish;
 use crate::lease::Leased;
-use crate::{Delivery, DeliveryKey, Event, LeaseToken, MessageId, Settle};
+use crate::{Delivery, DeliveryKey, Event, LeaseToken, MessageId, Settle, Totals};
 
 /// A delivery in hand: received, and without its end.
 #[derive(Debug)]
@@ -52,12 +52,12 @@ pub(super) struct Settling {
 }
 
 /// The named ends of a delivery.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum End {
-    Settled(Settling),
+    /// As it was settled.
+    Settled,
     Expired,
     Abandoned,
-    Merged,
 }
 
 impl Delivering {
@@ -80,24 +80,27 @@ impl Leased for Delivering {
     }
 }
 
-impl End {
+impl Settling {
+    /// Where such an end is counted.
+    pub(super) fn total<'a>(&self, totals: &'a mut Totals) -> &'a mut u64 {
+        match self.settle {
+            _ if self.is_release => &mut totals.released,
+            Settle::Ack => &mut totals.acked,
+            Settle::Nack { .. } => &mut totals.nacked,
+            Settle::Dead { .. } => &mut totals.dead_lettered,
+        }
+    }
+
     pub(super) fn event(self, delivery: DeliveryKey) -> Event {
-        match self {
-            Self::Expired => Event::Expired(delivery),
-            Self::Abandoned => Event::Abandoned(delivery),
-            Self::Merged => Event::Merged(delivery),
-            Self::Settled(Settling {
-                is_release: true, ..
-            }) => Event::Released(delivery),
-            Self::Settled(Settling { settle, .. }) => match settle {
-                Settle::Ack => Event::Acked(delivery),
-                Settle::Nack { after, counted } => Event::Nacked {
-                    delivery,
-                    after,
-                    counted,
-                },
-                Settle::Dead { reason } => Event::DeadLettered { delivery, reason },
+        match self.settle {
+            _ if self.is_release => Event::Released(delivery),
+            Settle::Ack => Event::Acked(delivery),
+            Settle::Nack { after, counted } => Event::Nacked {
+                delivery,
+                after,
+                counted,
             },
+            Settle::Dead { reason } => Event::DeadLettered { delivery, reason },
         }
     }
 }

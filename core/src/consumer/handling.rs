@@ -23,9 +23,17 @@ impl Engine<'_> {
         if matches!(finish, Finish::Refused) {
             self.fail(Failure::ExecutorShutDown);
         }
-        let Some(running) = self.running_mut(handle) else {
+        let Some(lease) = self.table.get_mut(handle) else {
             return;
         };
+        let Stage::Running(running) = &mut lease.owner.stage else {
+            return;
+        };
+        // What nearly all come to, in one look.
+        let is_plain = running.shields.is_none() && !lease.is_lost && now < lease.deadline;
+        if is_plain && matches!(finish, Finish::Verdict(Verdict::Ack)) {
+            return self.settle(handle, Settle::Ack, false);
+        }
         // Its scope is left when its shielded work has ended.
         if let Some(shields) = running.shields.as_mut().filter(|shields| shields.count > 0) {
             shields.finish = Some(finish);
@@ -256,7 +264,16 @@ impl Engine<'_> {
     }
 
     /// Sends a nack that waited for the answer to an extension.
+    ///
+    /// Not if it came under an older lease: the newer one may be about to be extended as well.
     fn release_held(&mut self, handle: Handle) {
+        if self
+            .table
+            .get(handle)
+            .is_some_and(|lease| lease.is_extending)
+        {
+            return;
+        }
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };

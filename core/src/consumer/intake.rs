@@ -7,9 +7,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::calls::{Answer, call};
-use super::delivering::{Delivering, End, Running, Stage};
+use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
-use crate::lease::Handle;
+use crate::lease::{Handle, IdHash};
 use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
 
 /// The call of `receive` and what is to follow it.
@@ -95,20 +95,16 @@ impl Engine<'_> {
         let running_max = self.handlers_max();
         while may_start && self.stats.running < running_max {
             let handle = self.waiting.pop_front()?;
-            let Some(lease) = self.table.get(handle) else {
+            let Some(lease) = self.table.get_mut(handle) else {
                 continue;
             };
-            let deadline = lease.deadline;
-            if now >= deadline {
+            if now >= lease.deadline {
                 // Another consumer may have it by now: it must not be started.
-                if self.table.lose(handle) {
-                    self.lost(handle);
-                }
+                self.lose(handle);
                 continue;
             }
-            let Some(delivering) = self.table.owner_mut(handle) else {
-                continue;
-            };
+            let deadline = lease.deadline;
+            let delivering = &mut lease.owner;
             if !matches!(delivering.stage, Stage::Buffered) {
                 continue;
             }
@@ -169,8 +165,9 @@ impl Engine<'_> {
         self.stats.totals.redelivered += u64::from(message.attempt > 1);
         self.emit(|| Event::Received(key(&message)));
 
-        let Some(older) = self.table.find(&message.id) else {
-            return self.take_up(now, message, deadline);
+        let hash = self.table.hash(&message.id);
+        let Some(older) = self.table.find_hashed(hash, &message.id) else {
+            return self.take_up(now, hash, message, deadline);
         };
         // An older delivery that was not noticed to be over must not go on under the new lease.
         if self
@@ -190,10 +187,10 @@ impl Engine<'_> {
             self.table.detach(older, &message.lease);
         }
         let Some(older) = self.table.find(&message.id) else {
-            return self.take_up(now, message, deadline);
+            return self.take_up(now, hash, message, deadline);
         };
         self.stats.totals.merged += 1;
-        self.emit(|| End::Merged.event(key(&message)));
+        self.emit(|| Event::Merged(key(&message)));
         // A duplicate that is late must not put its old lease in the place of the newer one.
         let is_late = self.table.get(older).is_some_and(|lease| {
             let newer = (lease.owner.delivery.attempt(), lease.deadline);
@@ -205,9 +202,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Takes up a message that is not in hand.
-    fn take_up(&mut self, now: Instant, message: Message, deadline: Instant) {
-        let hash = self.table.hash(&message.id);
+    /// Takes up a message that is not in hand, whose id has this hash.
+    fn take_up(&mut self, now: Instant, hash: IdHash, message: Message, deadline: Instant) {
         let (retired, shared) = (&mut self.retired, &self.shared);
         let delivering = |handle| {
             let new = |message| Delivery::new(handle, message, deadline, Arc::clone(shared));

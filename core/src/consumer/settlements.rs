@@ -35,20 +35,16 @@ impl Engine<'_> {
     /// Has the broker told how a delivery ends. Its scope has been left and its lease not been
     /// lost; whether it is over is looked at when it is sent.
     pub(super) fn settle(&mut self, handle: Handle, settle: Settle, is_release: bool) {
-        let Some(lease) = self.table.get(handle) else {
+        let Some(lease) = self.table.settle(handle) else {
             return;
         };
         let is_held = lease.is_extending && matches!(settle, Settle::Nack { .. });
-        self.table.settle(handle);
-        let Some(delivering) = self.table.owner_mut(handle) else {
-            return;
-        };
         let settling = Stage::Settling(Settling {
             settle,
             is_release,
             is_held,
         });
-        match std::mem::replace(&mut delivering.stage, settling) {
+        match std::mem::replace(&mut lease.owner.stage, settling) {
             Stage::Buffered => self.stats.buffered -= 1,
             Stage::Running(_) => self.stats.running -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
@@ -92,7 +88,7 @@ impl Engine<'_> {
                 self.settlements.failures = 0;
                 for (member, outcome) in members.iter().zip(outcomes) {
                     match outcome {
-                        Outcome::Done => self.confirm(member.handle),
+                        Outcome::Done => self.end(member.handle, End::Settled),
                         Outcome::Gone => self.refused(now, *member),
                     }
                 }
@@ -138,41 +134,37 @@ impl Engine<'_> {
 
     /// Ends a delivery, once and for all.
     pub(super) fn end(&mut self, handle: Handle, end: End) {
-        let Some(lease) = self.table.get(handle) else {
+        let Some(lease) = self.table.remove(handle) else {
             return;
         };
-        let is_lost = lease.is_lost;
-        let Some(Delivering {
+        let Delivering {
             mut delivery,
             stage,
-        }) = self.table.remove(handle)
-        else {
-            return;
-        };
+        } = lease.owner;
+        let totals = &mut self.stats.totals;
+        match end {
+            End::Expired => totals.expired += 1,
+            End::Abandoned => totals.abandoned += 1,
+            End::Settled => match &stage {
+                Stage::Settling(settling) => *settling.total(totals) += 1,
+                // Not reached: only a settlement is confirmed.
+                Stage::Buffered | Stage::Running(_) => totals.abandoned += 1,
+            },
+        }
         self.stats.outstanding -= 1;
-        match stage {
+        match &stage {
             Stage::Buffered => self.stats.buffered -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
             Stage::Running(_) => {
                 self.stats.running -= 1;
-                self.stats.lost -= usize::from(is_lost);
+                self.stats.lost -= usize::from(lease.is_lost);
             }
         }
-        let totals = &mut self.stats.totals;
-        match &end {
-            End::Expired => totals.expired += 1,
-            End::Abandoned => totals.abandoned += 1,
-            End::Merged => totals.merged += 1,
-            End::Settled(Settling {
-                is_release: true, ..
-            }) => totals.released += 1,
-            End::Settled(Settling { settle, .. }) => match settle {
-                Settle::Ack => totals.acked += 1,
-                Settle::Nack { .. } => totals.nacked += 1,
-                Settle::Dead { .. } => totals.dead_lettered += 1,
-            },
-        }
-        self.emit(|| end.event(delivery.key()));
+        self.emit(|| match (end, stage) {
+            (End::Settled, Stage::Settling(settling)) => settling.event(delivery.key()),
+            (End::Expired, _) => Event::Expired(delivery.key()),
+            (End::Abandoned | End::Settled, _) => Event::Abandoned(delivery.key()),
+        });
         if self.retired.len() < RETIRED_MAX && delivery.retire() {
             self.retired.push(delivery);
         }
@@ -211,25 +203,6 @@ impl Engine<'_> {
         self.settlements.calls_in_flight += 1;
         self.call_settle(members, batch, useless);
         true
-    }
-
-    fn confirm(&mut self, handle: Handle) {
-        let Some(delivering) = self.table.owner_mut(handle) else {
-            return;
-        };
-        let Stage::Settling(settling) = &mut delivering.stage else {
-            return;
-        };
-        let settle = std::mem::replace(&mut settling.settle, Settle::Ack);
-        let is_release = settling.is_release;
-        self.end(
-            handle,
-            End::Settled(Settling {
-                settle,
-                is_release,
-                is_held: false,
-            }),
-        );
     }
 
     /// The broker knows no such lease.

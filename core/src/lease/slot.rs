@@ -2,6 +2,7 @@
 
 use super::cohorts::Place;
 use super::index::IdHash;
+use super::slab::Handle;
 use crate::{Instant, LeaseToken, MessageId};
 
 /// What is under a lease.
@@ -41,6 +42,23 @@ impl<T: Leased> Lease<T> {
             None => self.owner.token(),
         }
     }
+}
+
+impl<T> Lease<T> {
+    /// Notes that it is in no queue; returns in which it was.
+    pub(super) fn leave_queues(&mut self, handle: Handle) -> Queues {
+        let is_waiting = std::mem::take(&mut self.is_waiting);
+        Queues {
+            timer: std::mem::replace(&mut self.timer, Timer::Off),
+            waiting: is_waiting.then_some((self.deadline, handle)),
+        }
+    }
+}
+
+/// The queues that a lease is in.
+pub(super) struct Queues {
+    pub(super) timer: Timer,
+    pub(super) waiting: Option<(Instant, Handle)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

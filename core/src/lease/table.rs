@@ -7,7 +7,7 @@ use super::cohorts::Cohorts;
 use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
 use super::index::{IdHash, Index};
 use super::slab::{Handle, Slab};
-use super::slot::{Lease, Leased, Stage, Timer};
+use super::slot::{Lease, Leased, Queues, Stage, Timer};
 use crate::{Instant, LeaseToken, MessageId};
 
 /// How leases are kept.
@@ -36,6 +36,9 @@ pub(crate) struct LeaseTable<T> {
     pub(super) expiries: Cohorts,
     /// Due for an extension, earliest deadline first.
     pub(super) waiting: BTreeSet<(Instant, Handle)>,
+    /// Since when and until when the lease ran that was armed last, and when its renewal is due:
+    /// the same for all of a batch.
+    latest_renewal: ((Instant, Instant), Instant),
     pub(super) calls_in_flight: usize,
     pub(super) retry_at: Instant,
 }
@@ -62,6 +65,7 @@ impl<T: Leased> LeaseTable<T> {
             renewals: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
+            latest_renewal: Default::default(),
             calls_in_flight: 0,
             retry_at: Instant::ZERO,
         }
@@ -111,7 +115,11 @@ impl<T: Leased> LeaseTable<T> {
     }
 
     pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
-        let hash = self.hash(id);
+        self.find_hashed(self.hash(id), id)
+    }
+
+    /// What `find` does, given the hash of the id.
+    pub(crate) fn find_hashed(&self, hash: IdHash, id: &MessageId) -> Option<Handle> {
         let is_it = |index| {
             let lease = self.leases.get(self.leases.handle_at(index));
             lease.is_some_and(|lease| lease.owner.id() == id)
@@ -124,16 +132,21 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.get(handle)
     }
 
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut Lease<T>> {
+        self.leases.get_mut(handle)
+    }
+
     pub(crate) fn owner_mut(&mut self, handle: Handle) -> Option<&mut T> {
         self.leases.get_mut(handle).map(|lease| &mut lease.owner)
     }
 
-    pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
-        self.disarm(handle);
-        let lease = self.leases.remove(handle)?;
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Lease<T>> {
+        let mut lease = self.leases.remove(handle)?;
+        let queues = lease.leave_queues(handle);
+        self.unlink(queues);
         // Not there if it was detached; a successor under its id has another slot.
         self.by_id.remove(lease.hash, handle.index());
-        Some(lease.owner)
+        Some(lease)
     }
 
     /// Lets a newer lease of the same message be taken up beside this one, whose settlement is on
@@ -156,10 +169,8 @@ impl<T: Leased> LeaseTable<T> {
     }
 
     /// Stops extending a lease: its settlement is decided.
-    pub(crate) fn settle(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get_mut(handle) else {
-            return;
-        };
+    pub(crate) fn settle(&mut self, handle: Handle) -> Option<&mut Lease<T>> {
+        let lease = self.leases.get_mut(handle)?;
         lease.stage = Stage::Settling;
         if std::mem::take(&mut lease.is_waiting) {
             self.waiting.remove(&(lease.deadline, handle));
@@ -169,18 +180,21 @@ impl<T: Leased> LeaseTable<T> {
         if lease.timer == Timer::Off {
             self.arm_expiry(handle);
         }
+        self.leases.get_mut(handle)
     }
 
     /// Notes that a settlement is on its way; returns under which token.
     pub(crate) fn send(&mut self, handle: Handle) -> Option<Member> {
-        self.disarm(handle);
         let lease = self.leases.get_mut(handle)?;
         lease.stage = Stage::Sent;
-        Some(Member {
+        let member = Member {
             handle,
             epoch: lease.epoch,
             deadline: lease.deadline,
-        })
+        };
+        let queues = lease.leave_queues(handle);
+        self.unlink(queues);
+        Some(member)
     }
 
     /// Notes that a settlement has to be sent again.
@@ -287,8 +301,13 @@ impl<T: Leased> LeaseTable<T> {
         let Some(lease) = self.leases.get_mut(handle) else {
             return;
         };
-        let margin = (lease.deadline - since).min(self.settings.lease) / 2;
-        let tick = self.renewals.floor(lease.deadline - margin);
+        let key = (since, lease.deadline);
+        if self.latest_renewal.0 != key {
+            let margin = (lease.deadline - since).min(self.settings.lease) / 2;
+            let tick = self.renewals.floor(lease.deadline - margin);
+            self.latest_renewal = (key, tick);
+        }
+        let tick = self.latest_renewal.1;
         let place = self.renewals.add(tick, handle.index(), &mut self.leases);
         self.leases.at_mut(handle.index()).timer = Timer::Renew(place);
     }
@@ -304,20 +323,27 @@ impl<T: Leased> LeaseTable<T> {
 
     /// Takes a lease out of every queue it is in.
     pub(super) fn disarm(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get_mut(handle) else {
-            return;
-        };
-        if std::mem::take(&mut lease.is_waiting) {
-            self.waiting.remove(&(lease.deadline, handle));
+        if let Some(lease) = self.leases.get_mut(handle) {
+            let queues = lease.leave_queues(handle);
+            self.unlink(queues);
         }
-        self.stop_timer(handle);
     }
 
     pub(super) fn stop_timer(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get_mut(handle) else {
-            return;
-        };
-        match std::mem::replace(&mut lease.timer, Timer::Off) {
+        if let Some(lease) = self.leases.get_mut(handle) {
+            let timer = std::mem::replace(&mut lease.timer, Timer::Off);
+            self.unlink(Queues {
+                timer,
+                waiting: None,
+            });
+        }
+    }
+
+    fn unlink(&mut self, queues: Queues) {
+        if let Some(waiting) = queues.waiting {
+            self.waiting.remove(&waiting);
+        }
+        match queues.timer {
             Timer::Off => {}
             Timer::Renew(place) => self.renewals.remove(place, &mut self.leases),
             Timer::Expire(place) => self.expiries.remove(place, &mut self.leases),
