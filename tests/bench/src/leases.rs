@@ -41,13 +41,14 @@ pub(crate) fn keep(effort: Effort) -> Result<Vec<Row>, Failure> {
 }
 
 fn ours(n: u64) -> Result<Sample, Failure> {
-    let broker = Arc::new(MemoryBroker::with_messages(n, LEASE).staying_open());
+    let outstanding = usize::try_from(n)?;
+    let broker = Arc::new(MemoryBroker::with_messages(n, outstanding, LEASE).staying_open());
     let consumer = Consumer::builder()
         .broker(Arc::clone(&broker))
         .clock(SmolClock)
         .handler(async |_: &Delivery| future::pending::<Verdict>().await)
         .concurrency(1)
-        .prefetch(usize::try_from(n)?)
+        .prefetch(outstanding)
         .lease(LEASE)
         .build();
     let control = consumer.control();

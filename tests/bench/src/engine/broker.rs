@@ -1,39 +1,41 @@
 //! A broker in memory: what is left of a consumer's cost is the consumer's.
+//!
+//! A message is made when it is received, as every peer does: one that waited in memory since the
+//! start would be measured with the cache misses of all that came before it.
 
-use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt};
 use mayhem_core::{
-    Broker, BrokerError, Caps, Clock, Extension, Message, Outcome, Pull, Received, Settlement,
+    Broker, BrokerError, Caps, Clock, Extension, LeaseToken, Message, MessageId, Outcome, Pull,
+    Received, Settlement,
 };
 use mayhem_smol::SmolClock;
 
-/// Hands out the messages it was made with, then says that the source has ended.
+/// Hands out as many messages as it was made for, then says that the source has ended.
 #[derive(Debug)]
 pub(crate) struct MemoryBroker {
-    ready: Mutex<VecDeque<Received>>,
+    /// How many are still to be received.
+    left: Mutex<usize>,
+    /// Used in turn; more of them than messages are outstanding at a time.
+    names: Vec<(MessageId, LeaseToken)>,
+    lease: Duration,
     extended: AtomicU64,
     stays_open: bool,
 }
 
 impl MemoryBroker {
-    /// `n` messages of 64 bytes, each leased for `lease` from now.
-    pub(crate) fn with_messages(n: u64, lease: Duration) -> Self {
-        let deadline = SmolClock.now() + lease;
-        let message = |number: u64| Received {
-            message: Message {
-                id: number.to_string().into(),
-                lease: number.to_string().into(),
-                attempt: 1,
-                payload: vec![0; 64],
-            },
-            deadline,
-        };
+    /// `n` messages of 64 bytes, each leased for `lease` from its receipt, of which at most
+    /// `outstanding` are unsettled at a time.
+    pub(crate) fn with_messages(n: u64, outstanding: usize, lease: Duration) -> Self {
+        let left = usize::try_from(n).unwrap_or(usize::MAX);
+        let name = |number: usize| (number.to_string().into(), number.to_string().into());
         Self {
-            ready: Mutex::new((0..n).map(message).collect()),
+            left: Mutex::new(left),
+            names: (0..left.min(2 * outstanding)).map(name).collect(),
+            lease,
             extended: AtomicU64::new(0),
             stays_open: false,
         }
@@ -56,17 +58,30 @@ impl MemoryBroker {
 
 impl Broker for MemoryBroker {
     fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
-        let mut ready = self
-            .ready
+        let mut left = self
+            .left
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let batch = match pull {
-            Pull::Next { count_max } => {
-                let count = count_max.min(ready.len());
-                ready.drain(..count).collect::<Vec<_>>()
-            }
-            Pull::Close => Vec::new(),
+        let first = *left;
+        let count = match pull {
+            Pull::Next { count_max } => count_max.min(first),
+            Pull::Close => 0,
         };
+        *left -= count;
+        drop(left);
+        let deadline = SmolClock.now() + self.lease;
+        let batch: Vec<Received> = (first - count..first)
+            .map(|number| {
+                let (id, lease) = self.names[number % self.names.len()].clone();
+                let message = Message {
+                    id,
+                    lease,
+                    attempt: 1,
+                    payload: vec![0; 64],
+                };
+                Received { message, deadline }
+            })
+            .collect();
         if batch.is_empty() && self.stays_open && pull != Pull::Close {
             return future::pending().boxed();
         }

@@ -39,7 +39,7 @@ pub(crate) fn fan_out(effort: Effort) -> Result<Vec<Row>, Failure> {
 }
 
 fn ours(n: u64) -> Result<Duration, Failure> {
-    let broker = MemoryBroker::with_messages(n, LEASE);
+    let broker = MemoryBroker::with_messages(n, OUTSTANDING, LEASE);
     let consumer = Consumer::builder()
         .broker(broker)
         .clock(SmolClock)

@@ -25,12 +25,11 @@ pub(crate) fn tokio_task_per_message(n: u64) -> Result<Duration, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let messages = messages(n);
     let acked = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     runtime.block_on(async {
         let permits = Arc::new(Semaphore::new(OUTSTANDING));
-        for message in messages {
+        for message in messages(n) {
             let permit = Arc::clone(&permits).acquire_owned().await?;
             let acked = Arc::clone(&acked);
             // Detached: its permit comes back when it has ended.
@@ -58,7 +57,7 @@ pub(crate) fn tokio_task_per_message(n: u64) -> Result<Duration, Failure> {
 
 /// All messages in one future, which is as little as this can cost; nothing keeps their leases.
 pub(crate) fn futures_unordered_no_lease(n: u64) -> Result<Duration, Failure> {
-    let mut messages = messages(n).into_iter();
+    let mut messages = messages(n);
     let acked = Rc::new(std::cell::Cell::new(0_u64));
     let handle = |message: Message| {
         let acked = Rc::clone(&acked);
@@ -118,6 +117,7 @@ async fn branch(payload: &[u8; 64]) {
     black_box(payload);
 }
 
-fn messages(n: u64) -> Vec<Message> {
-    (0..n).map(|_| Box::new([0; 64])).collect()
+/// Made when they are received.
+fn messages(n: u64) -> impl Iterator<Item = Message> {
+    (0..n).map(|_| Box::new([0; 64]))
 }
