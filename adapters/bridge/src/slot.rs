@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::panic::{discard, wake};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, bug};
 
 /// The outcome of one piece of work, or its absence so far.
 pub(crate) struct Slot<T> {
@@ -133,11 +133,14 @@ impl<T> Slot<T> {
             if let Some(outcome) = state.outcome.take() {
                 return Some(outcome);
             }
-            state.thread_waits = true;
+            state.thread_waits = !bug("a_wait_is_not_announced");
             let (guard, timed_out) = self.done.wait_until(state, deadline);
             state = guard;
             if timed_out {
                 state.thread_waits = false;
+                if bug("an_outcome_is_lost_to_a_timeout") {
+                    drop(state.outcome.take());
+                }
                 // Once more: the outcome may have come together with the deadline.
                 return state.outcome.take();
             }
@@ -163,7 +166,9 @@ impl<T> Slot<T> {
         // may have come meanwhile.
         let waker = cx.waker().clone();
         let mut state = self.state.lock();
-        if let Some(outcome) = state.outcome.take() {
+        if !bug("a_task_waits_without_a_second_look")
+            && let Some(outcome) = state.outcome.take()
+        {
             return Poll::Ready(outcome);
         }
         let stale = state.task.replace(waker);
@@ -185,6 +190,9 @@ impl<T> Slot<T> {
                 callback(outcome);
             }
             state = self.state.lock();
+            if bug("a_late_callback_is_lost") {
+                break;
+            }
         }
         state
     }

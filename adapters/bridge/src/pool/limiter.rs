@@ -100,7 +100,7 @@ impl Limiter {
         self.shared.state.lock().abandoned += 1;
     }
 
-    fn give_back(&self, was_abandoned: bool) {
+    pub(super) fn give_back(&self, was_abandoned: bool) {
         let mut state = self.shared.state.lock();
         state.abandoned -= usize::from(was_abandoned);
         hand_on(state);

@@ -11,7 +11,7 @@ use super::seats::Seats;
 use super::shared::{Entry, Phase, Shared};
 use crate::context::{Inside, Place, enter};
 use crate::panic::discard;
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Instant, bug};
 
 /// How many futures one poll polls before other tasks get their turn.
 const BUDGET: usize = 64;
@@ -93,6 +93,9 @@ impl<H: Host> Engine<H> {
         // While this is polled nobody needs to wake it.
         if !alarm.is_set {
             alarm.waker = state.driver.take();
+        } else if bug("a_driver_sleeps_without_a_second_look") {
+            state.driver = alarm.waker.take();
+            return Found::Nothing;
         }
         if state.phase == Phase::Cancelling {
             self.queue.append(&mut state.queue);

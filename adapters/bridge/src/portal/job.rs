@@ -10,7 +10,7 @@ use crate::panic::{Panic, contain, discard, wake};
 use crate::pool::Lineage;
 use crate::slot::Slot;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, bug};
 
 /// What a job and its handle share: the outcome on the way out, the wish to stop on the way in.
 pub(super) struct Ticket<T> {
@@ -27,6 +27,9 @@ impl<T> Ticket<T> {
         // Release, and before the lock: a job that leaves its waker after this looks again.
         self.is_cancelled.store(true, Ordering::Release);
         let job = self.job.lock().take();
+        if bug("a_cancel_is_told_before_the_drop") {
+            self.slot.complete(Err(JoinError::Cancelled));
+        }
         wake(job);
     }
 
@@ -173,7 +176,7 @@ fn poll_once<F: Future>(
     permit.has_waker = true;
     permit.ticket.note_waker(cx.waker());
     // Once more: a cancel that came before the waker has woken nobody.
-    if permit.ticket.is_cancelled() {
+    if permit.ticket.is_cancelled() && !bug("a_cancel_finds_no_waker") {
         return Poll::Ready(Err(JoinError::Cancelled));
     }
     Poll::Pending

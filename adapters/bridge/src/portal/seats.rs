@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::shared::Shared;
 use crate::panic::{contain, discard};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, bug};
 
 /// The jobs of one driver. `J` is `dyn Future`, with or without `Send`.
 pub(super) struct Seats<J: ?Sized> {
@@ -53,11 +53,16 @@ impl<J: Future<Output = ()> + ?Sized> Seats<J> {
     pub(super) fn poll(&mut self, index: usize) {
         let seat = &mut self.seats[index];
         // AcqRel: a wake before this is seen by the poll below, a wake after it rings again.
-        seat.bell.has_rung.swap(false, Ordering::AcqRel);
+        if !bug("a_bell_is_reset_after_the_poll") {
+            seat.bell.has_rung.swap(false, Ordering::AcqRel);
+        }
         let Some(job) = &mut seat.job else { return };
         let mut cx = Context::from_waker(&seat.waker);
         // Jobs contain their futures; what still comes out is the end of the job.
         if let Ok(Poll::Pending) = contain(|| job.as_mut().poll(&mut cx)) {
+            if bug("a_bell_is_reset_after_the_poll") {
+                seat.bell.has_rung.swap(false, Ordering::AcqRel);
+            }
             return;
         }
         let job = seat.job.take();

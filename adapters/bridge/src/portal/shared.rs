@@ -11,7 +11,7 @@ use crate::context::{Place, is_inside};
 use crate::inventory::Presence;
 use crate::panic::{discard, wake};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, thread, unique_id};
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, bug, thread, unique_id};
 
 pub(super) struct Shared {
     pub(super) id: u64,
@@ -148,7 +148,7 @@ impl Shared {
     /// Hands a job to the driver; gives it back if the driver is gone.
     pub(super) fn enter_queue(&self, job: Entry) -> Option<Entry> {
         let mut state = self.lock();
-        if state.is_gone {
+        if state.is_gone && !bug("a_dead_driver_takes_work") {
             return Some(job);
         }
         state.queue.push_back(job);
@@ -185,7 +185,7 @@ impl Shared {
         } else {
             drop(state);
         }
-        if somebody_waits {
+        if somebody_waits && !bug("an_end_makes_no_room_known") {
             self.room.notify_one();
         }
     }
@@ -223,7 +223,9 @@ impl Shared {
         let waker = state.driver.take();
         let spawned = std::mem::take(&mut state.spawned);
         drop(state);
-        self.room.notify_all();
+        if !bug("a_drivers_drop_leaves_a_waiter") {
+            self.room.notify_all();
+        }
         discard(waker);
         // Each of them drops its job when it is polled.
         spawned.into_values().for_each(|task| wake(Some(task)));

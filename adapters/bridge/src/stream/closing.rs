@@ -3,7 +3,7 @@
 use crate::BlockingPool;
 use crate::inventory::{ThreadKind, announce};
 use crate::panic::contain;
-use crate::sync::{Arc, Mutex, thread, unique_id};
+use crate::sync::{Arc, Mutex, bug, thread, unique_id};
 
 use super::CloseReason;
 
@@ -35,7 +35,7 @@ impl CloseHook {
             let errand = Arc::clone(&errand);
             let is_accepted = pool.run(ON_CLOSE, move |_| errand.run()).is_ok();
             // Detached: the pool runs it, or names it in its shutdown report.
-            if is_accepted {
+            if is_accepted || bug("a_refused_close_hook_is_lost") {
                 return;
             }
         }

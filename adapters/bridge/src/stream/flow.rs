@@ -3,6 +3,7 @@
 use super::queue::{COUNT, PAUSED, Queue};
 use super::state::{Phase, State};
 use crate::sync::atomic::Ordering;
+use crate::sync::bug;
 
 /// The marks, and what to call when they are crossed.
 pub(super) struct Flow {
@@ -71,7 +72,7 @@ impl<T> Queue<T> {
     pub(super) fn tell_flow(&self) {
         let Some(flow) = &self.flow else { return };
         let mut state = self.lock();
-        if state.flow.is_being_told {
+        if state.flow.is_being_told && !bug("two_tell_the_sdk_at_once") {
             return;
         }
         while state.flow.is_told_to_pause != state.flow.is_paused && state.phase == Phase::Open {

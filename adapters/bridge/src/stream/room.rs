@@ -13,7 +13,7 @@ use crate::context::must_not_wait_for;
 use crate::inventory::mark_blocked;
 use crate::panic::{discard, wake};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Instant, MutexGuard, unique_id};
+use crate::sync::{Instant, MutexGuard, bug, unique_id};
 use crate::testing::park;
 
 impl<T> Queue<T> {
@@ -53,7 +53,11 @@ impl<T> Queue<T> {
     /// Announces that somebody waits, and then looks for room: a consumer that makes room after
     /// this sees the flag, and then finds us waiting, for it needs the lock that we hold.
     fn has_room_after_notice(&self, state: &mut State<T>, weight: usize) -> bool {
+        let has_room = bug("room_is_looked_for_before_the_notice") && self.has_room(state, weight);
         self.in_hand.0.fetch_or(WAITED_FOR, Ordering::AcqRel);
+        if bug("room_is_looked_for_before_the_notice") {
+            return has_room;
+        }
         self.has_room(state, weight)
     }
 
@@ -235,7 +239,9 @@ impl<T> Queue<T> {
     pub(super) fn give_back(&self, reserved: usize) {
         let mut state = self.lock();
         state.reserved -= reserved;
-        self.released(state);
+        if !bug("a_permit_is_given_back_in_silence") {
+            self.released(state);
+        }
     }
 
     /// Tells whom it concerns that a permit holds less than before.
@@ -291,7 +297,9 @@ impl<T> Queue<T> {
         drop(state);
 
         let (signals, is_blocked) = told;
-        if is_blocked {
+        if is_blocked && bug("one_of_many_is_told_of_room") {
+            self.room.notify_one();
+        } else if is_blocked {
             self.room.notify_all();
         }
         self.tell_signals(signals);
