@@ -10,6 +10,6 @@ mod search;
 mod settings;
 mod totals;
 
-pub use life::{Life, live};
+pub use life::{Life, hush, live};
 pub use search::{Failed, Search, run_seed, shrink_seed};
 pub use totals::{Tally, Totals};

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -27,8 +27,23 @@ pub struct Life {
     pub messages: Option<u64>,
     /// Has the first consumer stop at this event, in place of a draw.
     pub stop_at_event: Option<u64>,
+    /// Has the first consumer crash before this poll, in place of a draw.
+    pub crash_at_poll: Option<u64>,
     /// Whether the last events and facts are printed.
     pub is_told: bool,
+}
+
+/// Keeps the panics that are part of a life off the screen, from now on.
+pub fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref() != Some(&"planned") {
+                told(panic);
+            }
+        }));
+    });
 }
 
 /// Lives one life in `sim`.
@@ -112,9 +127,14 @@ impl Stage<'_> {
 
     /// One consumer's life; whether nothing can follow it.
     fn perform_round(&mut self, round: u64) -> Result<bool, Hang> {
-        let promises = self.settings.promises(&self.dice);
+        let mut promises = self.settings.promises(&self.dice);
+        // Its leases run out.
+        promises.is_honest &= self.life.crash_at_poll.is_none();
         let ending = match self.life.stop_at_event {
             Some(event) if round == 0 => Ending::StopAtEvent(event),
+            _ if round == 0 && self.life.crash_at_poll.is_some() => {
+                Ending::Crash(self.life.crash_at_poll.unwrap_or(0))
+            }
             _ => self.settings.ending(&self.dice, round),
         };
         if self.life.is_told {

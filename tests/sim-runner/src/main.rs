@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use mayhem_sim::{Simulation, Tape, attempt};
-use mayhem_sim_runner::{Failed, Life, Search, Totals, live, shrink_seed};
+use mayhem_sim_runner::{Failed, Life, Search, Totals, hush, live, shrink_seed};
 use serde_json::{Map, Value, json};
 
 /// Runs mayhem-core under simulation and counts what it met.
@@ -52,8 +52,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Lives panic on purpose, many times a second.
-    std::panic::set_hook(Box::new(|_| ()));
+    hush();
     let life = Life {
         has_canary: cli.canary,
         messages: cli.messages,
@@ -285,4 +284,4 @@ const FIXED: Range<u64> = 0..2_000;
 const CANARY_SEEDS: u64 = 2_000;
 
 /// Some seconds of small runs.
-const SHRINK_TRIES: usize = 5_000;
+const SHRINK_TRIES: usize = 20_000;

@@ -102,13 +102,12 @@ impl Settings {
         if round >= self.unrest {
             return Ending::Drained;
         }
-        let kinds = if self.is_honest { 3 } else { 6 };
+        let kinds = if self.is_honest { 2 } else { 6 };
         match dice.choose("end of life", kinds) {
-            0 => Ending::Drained,
-            1 => Ending::Stops(1),
-            2 => Ending::StopAtEvent(dice.choose("stop at event", 400)),
-            3 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
-            _ => Ending::Crash(1 + dice.choose("crash at poll", 600)),
+            0 => Ending::Stops(1),
+            1 => Ending::StopAtEvent(dice.choose("stop at event", 400)),
+            2 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
+            _ => Ending::Crash(1 + dice.choose("crash at poll", 300)),
         }
     }
 

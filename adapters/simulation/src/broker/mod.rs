@@ -207,7 +207,6 @@ impl Broker for SimBroker {
         let count_max = self.shared.settings.caps.settle_count_max;
         check_batch(batch.iter().map(|item| item.lease.as_str()), count_max);
         self.shared.visit(|wire, now| {
-            wire.note_overtaking(now, &batch);
             for item in &batch {
                 let kind = FactKind::SettleCalled((&item.settle).into());
                 wire.ledger.note_lease(now, &item.id, &item.lease, kind);

@@ -168,6 +168,9 @@ impl Wire {
         reply: Reply,
         latency: &RangeInclusive<Duration>,
     ) -> Result<Instant, Instant> {
+        if let Batch::Settle(batch) = &batch {
+            self.note_overtaking(now, batch);
+        }
         let Faults {
             request_lost,
             reply_lost,
@@ -213,7 +216,7 @@ impl Wire {
 
     /// Writes down each nack in a batch whose lease has an extension on its way that somebody
     /// waits for.
-    pub(super) fn note_overtaking(&mut self, now: Instant, batch: &[Settlement]) {
+    fn note_overtaking(&mut self, now: Instant, batch: &[Settlement]) {
         for item in batch {
             let is_extending = |(batch, reply): &(Batch, Reply)| match batch {
                 Batch::Extend(extensions) if !reply.is_canceled() => extensions

@@ -162,12 +162,14 @@ pub(super) struct Message {
     pub(super) until: Option<Instant>,
     /// The deliveries in this consumer's life that were not merged.
     pub(super) generations: Vec<Generation>,
+    /// Which of them goes on under the lease of which delivery: those that were merged, too.
+    pub(super) owners: HashMap<u64, usize>,
+    /// The delivery that was received last.
+    pub(super) latest: u64,
 }
 
 /// One delivery of one message, and its handler.
 pub(super) struct Generation {
-    /// Which delivery of the message it was received as.
-    pub(super) delivery: u64,
     pub(super) is_started: bool,
     pub(super) attempt: u32,
     pub(super) holds: u32,
@@ -201,12 +203,10 @@ pub(super) struct Start {
 pub(super) type Mark = Time;
 
 impl Message {
-    /// The delivery that goes on, or went on, under a lease: a later lease may have been merged
-    /// into it.
+    /// The delivery that goes on, or went on, under a lease.
     pub(super) fn generation(&self, token: &LeaseToken) -> Option<&Generation> {
-        let delivery = delivery_of(token);
-        let earlier = self.generations.iter().filter(|it| it.delivery <= delivery);
-        earlier.max_by_key(|it| it.delivery)
+        let owner = self.owners.get(&delivery_of(token))?;
+        self.generations.get(*owner)
     }
 }
 

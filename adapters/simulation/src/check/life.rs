@@ -28,6 +28,7 @@ impl Checks {
         };
         for message in self.messages.values_mut() {
             message.generations.clear();
+            message.owners.clear();
         }
     }
 
@@ -77,8 +78,12 @@ impl Checks {
         match event {
             Event::Received(key) => self.received(&key.id, key.attempt),
             Event::Merged(key) => {
-                let generations = self.messages.get_mut(&key.id).map(|it| &mut it.generations);
-                generations.map(Vec::pop);
+                if let Some(message) = self.messages.get_mut(&key.id) {
+                    message.generations.pop();
+                    // The one before it goes on under this lease, if it goes on.
+                    let owner = message.generations.len().saturating_sub(1);
+                    message.owners.insert(message.latest, owner);
+                }
             }
             Event::HandlerPanicked { .. } => self.counts.panics += 1,
             Event::BranchFailed { .. } => self.counts.branch_failures += 1,
@@ -155,8 +160,10 @@ impl Checks {
     fn received(&mut self, id: &MessageId, attempt: u32) {
         let delivery = self.arrived.pop_front().unwrap_or(0);
         let message = self.messages.entry(id.clone()).or_default();
+        let owner = message.generations.len();
+        message.owners.insert(delivery, owner);
+        message.latest = delivery;
         message.generations.push(Generation {
-            delivery,
             is_started: false,
             attempt,
             holds: 0,
@@ -280,7 +287,9 @@ impl Checks {
         if report.error.is_some() {
             return Ok(());
         }
-        for (index, (mark, plan)) in self.stops.iter().enumerate() {
+        // A later stop counts by its own plan, even where the earlier one was shorter.
+        let last = self.stops.iter().take(3).enumerate().next_back();
+        if let Some((index, (mark, plan))) = last {
             let allowed = match index {
                 0 => plan.drain + plan.grace + plan.flush,
                 1 => plan.flush,
