@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::shared::{Queued, Seat, Shared, State};
+use super::shared::Shared;
+use super::state::{Queued, Seat, State};
 use super::{BlockingError, ShutdownReport};
-use crate::context::warn_if_driving;
 use crate::panic::discard;
-use crate::sync::{Arc, Instant, MutexGuard, thread, unique_id};
+use crate::sync::{Arc, Instant, MutexGuard, bug, thread, unique_id};
 
 impl Shared {
     pub(super) fn shutdown(&self, within: Duration) -> ShutdownReport {
         let deadline = Instant::now().checked_add(within);
         self.close();
-        warn_if_driving(&self.name);
         let mut state = self.lock();
         let mut is_late = false;
         while state.is_busy_elsewhere() && !is_late {
@@ -54,7 +53,7 @@ impl Shared {
         let running = state.running.values().map(|it| Arc::clone(&it.context));
         let running: Vec<_> = running.collect();
         if is_late {
-            state = self.call_back_from_the_line(state);
+            state = self.wait_for_idle_threads(state);
         }
         let has_ended = |_: &u64, seat: &mut Seat| seat.has_ended;
         let ended: Vec<Seat> = state
@@ -82,24 +81,24 @@ impl Shared {
         };
         for Queued { job, .. } in unrun {
             report.never_started.push(job.context().label().to_owned());
-            job.refuse(BlockingError::PoolClosed);
+            if !bug("unrun_work_is_forgotten") {
+                job.refuse(BlockingError::PoolClosed);
+            }
         }
         ended.into_iter().for_each(|seat| join(seat, &mut report));
         report
     }
 
-    /// Has the threads that wait for a permit, for which there is no job any more, end; returns
-    /// once they have. They run no foreign code on that way.
-    fn call_back_from_the_line<'a>(
-        &'a self,
-        state: MutexGuard<'a, State>,
-    ) -> MutexGuard<'a, State> {
+    /// With nothing left to run, waits for the threads that do not run a job either: they end by
+    /// themselves, with no foreign code on the way, and are nobody to be named as abandoned.
+    fn wait_for_idle_threads<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let turns = state.workers.values().filter_map(|seat| seat.turn.clone());
         let turns: Vec<_> = turns.collect();
         drop(state);
         turns.iter().for_each(|turn| turn.withdraw());
         let mut state = self.lock();
-        while state.workers.values().any(|seat| seat.turn.is_some()) {
+        let is_ending = |seat: &Seat| !seat.is_at_work && !seat.has_ended;
+        while state.workers.values().any(is_ending) {
             (state, _) = self.ended.wait_until(state, None);
         }
         state

@@ -16,6 +16,7 @@ mod nested;
 mod report;
 mod room;
 mod shared;
+mod state;
 mod token;
 mod worker;
 

@@ -1,18 +1,17 @@
 //! The pool's state under its one lock, and who may do what to it.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::job::{Owner, Runnable};
-use super::limiter::{Limiter, Permit, Turn};
+use super::job::Runnable;
+use super::limiter::{Limiter, Permit};
+use super::state::{Queued, Running, State};
 use super::worker;
-use super::{BlockingError, BlockingPoolBuilder, BusyReason, JobContext, PoolStats};
+use super::{BlockingError, BlockingPoolBuilder, BusyReason, PoolStats};
 use crate::inventory::{ThreadInfo, Worker};
 use crate::panic::{discard, wake};
-use crate::sync::thread::JoinHandle;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, bug};
 
 /// Shared by the handles, the threads and, weakly, the jobs.
 pub(super) struct Shared {
@@ -30,60 +29,6 @@ pub(super) struct Shared {
     /// Has the operating system refuse threads from now on.
     #[cfg(test)]
     pub(super) is_out_of_threads: std::sync::atomic::AtomicBool,
-}
-
-pub(super) struct State {
-    pub(super) queue: VecDeque<Queued>,
-    pub(super) running: BTreeMap<u64, Running>,
-    pub(super) workers: BTreeMap<u64, Seat>,
-    pub(super) is_open: bool,
-    /// Callers that wait for room, in the order of arrival.
-    waiting: BTreeMap<u64, Waker>,
-    /// Shutdowns that wait for the end.
-    pub(super) ending: BTreeMap<u64, Waker>,
-    pub(super) counts: PoolStats,
-    /// Threads that run a job: those of the jobs in `running` that run on a seat.
-    busy: usize,
-}
-
-/// A job in the queue.
-pub(super) struct Queued {
-    pub(super) id: u64,
-    pub(super) job: Box<dyn Runnable>,
-}
-
-/// A job that runs.
-pub(super) struct Running {
-    pub(super) context: Arc<JobContext>,
-    owner: Arc<dyn Owner>,
-    pub(super) worker: Arc<Worker>,
-    /// It runs inside the job that waits for it, on that job's thread and under its permit.
-    pub(super) is_nested: bool,
-    is_abandoned: bool,
-}
-
-impl Running {
-    pub(super) fn on_a_seat(queued: &Queued, worker: &Arc<Worker>) -> Self {
-        Self {
-            context: Arc::clone(queued.job.context()),
-            owner: queued.job.owner(),
-            worker: Arc::clone(worker),
-            is_nested: false,
-            is_abandoned: false,
-        }
-    }
-}
-
-/// A thread of the pool.
-pub(super) struct Seat {
-    /// Its number in the thread's name; free again when the thread retires.
-    pub(super) number: usize,
-    pub(super) worker: Arc<Worker>,
-    pub(super) handle: Option<JoinHandle<()>>,
-    /// Its place in the line for a permit, while it waits there.
-    pub(super) turn: Option<Arc<Turn>>,
-    /// The thread has left its loop and touches the pool no more.
-    pub(super) has_ended: bool,
 }
 
 /// A job that was not accepted, and why.
@@ -117,23 +62,13 @@ impl Drop for LastHandle {
 
 impl Shared {
     pub(super) fn new(builder: BlockingPoolBuilder) -> Arc<Self> {
-        let state = State {
-            queue: VecDeque::new(),
-            running: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            is_open: true,
-            waiting: BTreeMap::new(),
-            ending: BTreeMap::new(),
-            counts: PoolStats::default(),
-            busy: 0,
-        };
         Arc::new(Self {
             name: Arc::from(builder.name),
             threads_max: builder.threads,
             queue_max: builder.queue,
             keep_alive: builder.keep_alive,
             limiter: builder.limiter,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new()),
             work: Condvar::new(),
             ended: Condvar::new(),
             #[cfg(test)]
@@ -243,6 +178,9 @@ impl Shared {
     pub(super) fn cancel(&self, id: u64, abandons: bool) {
         let mut state = self.lock();
         if let Some(running) = state.running.get_mut(&id) {
+            if bug("a_running_job_is_told_cancelled") {
+                running.owner.give_up();
+            }
             if !abandons || running.is_abandoned {
                 return;
             }
@@ -252,6 +190,9 @@ impl Shared {
             state.counts.abandoned += 1;
             if let Some(limiter) = self.limiter.as_ref().filter(|_| !is_nested) {
                 limiter.note_abandoned();
+                if bug("an_abandoned_job_frees_its_permit") {
+                    limiter.give_back(true);
+                }
             }
             drop(state);
             worker.abandon_job(id);
@@ -282,7 +223,7 @@ impl Shared {
         let mut state = self.lock();
         let own = state.waiting.remove(&ticket);
         let has_room = self.has_room(&state);
-        let next = if own.is_none() && has_room {
+        let next = if own.is_none() && has_room && !bug("unused_room_is_not_passed_on") {
             state.next_waiting()
         } else {
             None
@@ -302,7 +243,11 @@ impl Shared {
         state.is_open = false;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        self.work.notify_all();
+        if bug("the_pools_end_wakes_one_thread") {
+            self.work.notify_one();
+        } else {
+            self.work.notify_all();
+        }
         waiting.into_values().for_each(|waker| wake(Some(waker)));
     }
 
@@ -351,26 +296,5 @@ impl Shared {
     #[cfg(not(test))]
     pub(super) fn may_start_a_thread(&self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl State {
-    pub(super) fn begin(&mut self, queued: &Queued, running: Running) {
-        self.busy += usize::from(!running.is_nested);
-        self.running.insert(queued.id, running);
-    }
-
-    pub(super) fn live_threads(&self) -> usize {
-        self.workers.values().filter(|seat| !seat.has_ended).count()
-    }
-
-    /// Threads that do not run a job: they are on their way to the queue, awake or not.
-    fn free_threads(&self) -> usize {
-        self.live_threads().saturating_sub(self.busy)
-    }
-
-    /// The caller of `run_async` that has waited longest, to be woken outside the lock.
-    fn next_waiting(&mut self) -> Option<Waker> {
-        self.waiting.pop_first().map(|(_, waker)| waker)
     }
 }

@@ -1,4 +1,7 @@
+mod cancelling;
 mod ending;
+mod limiting;
+mod nesting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

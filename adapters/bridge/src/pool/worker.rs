@@ -4,10 +4,11 @@ use std::io;
 
 use super::limiter::Permit;
 use super::nested::{Lender, begin};
-use super::shared::{Queued, Running, Seat, Shared, State};
+use super::shared::Shared;
+use super::state::{Queued, Running, Seat, State};
 use crate::inventory::{ThreadKind, Worker, announce};
 use crate::panic::contain;
-use crate::sync::{Arc, Instant, MutexGuard, thread, unique_id};
+use crate::sync::{Arc, Instant, MutexGuard, bug, thread, unique_id};
 
 /// Starts a thread; call it with the pool's lock, whose state is `state`.
 pub(super) fn start(shared: &Arc<Shared>, state: &mut State) -> io::Result<()> {
@@ -36,6 +37,7 @@ pub(super) fn start(shared: &Arc<Shared>, state: &mut State) -> io::Result<()> {
             worker,
             handle: Some(handle),
             turn: None,
+            is_at_work: false,
             has_ended: false,
         },
     );
@@ -53,9 +55,13 @@ fn work(shared: &Arc<Shared>, worker: &Arc<Worker>, seat: u64) {
 fn next_job(shared: &Shared, worker: &Arc<Worker>, seat: u64) -> Option<(Queued, Option<Permit>)> {
     let retires_at = Instant::now().checked_add(shared.keep_alive);
     let mut state = shared.lock();
+    state.set_at_work(seat, false);
     let mut timed_out = false;
     let mut permit = None;
     loop {
+        if timed_out && bug("a_retiring_thread_looks_no_more") {
+            break;
+        }
         if !state.queue.is_empty() && permit.is_none() {
             (state, permit) = ask_for_permit(shared, state, worker, seat);
             // The lock was let go on the way: the queue may be empty now, or the pool closed.
@@ -64,10 +70,14 @@ fn next_job(shared: &Shared, worker: &Arc<Worker>, seat: u64) -> Option<(Queued,
             }
         }
         if let Some(queued) = state.queue.pop_front() {
+            state.set_at_work(seat, true);
             state.begin(&queued, Running::on_a_seat(&queued, worker));
             return Some((queued, permit));
         }
         // Not for later: while we idle, others may need it.
+        if bug("an_unused_permit_is_lost") {
+            std::mem::forget(permit.take());
+        }
         drop(permit.take());
         if !state.is_open || timed_out {
             break;

@@ -183,3 +183,74 @@ fn submissions_race_a_shutdown_and_every_accepted_job_is_accounted_for() {
         assert_eq!(refused, report.never_started.len());
     }
 }
+
+#[test]
+fn an_async_shutdown_waits_without_a_thread_and_joins() {
+    let pool = pool(2, 8);
+    let (release, job) = blocker(&pool);
+    let mut ending = Box::pin(pool.shutdown_async(std::future::pending::<()>()));
+    let (wakes, waker) = crate::testing::Wakes::new();
+    assert!(
+        ending
+            .poll_unpin(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    assert!(matches!(
+        pool.run("late", |_| ()).unwrap_err().reason(),
+        BusyReason::ShutDown
+    ));
+    drop(release);
+    eventually("the shutdown is told", || wakes.count() > 0);
+    let report = block_on(ending);
+    assert_eq!((report.joined, report.is_clean()), (1, true));
+    job.wait().unwrap();
+}
+
+#[test]
+fn an_async_shutdown_names_whom_its_deadline_left_behind() {
+    let pool = pool(1, 8);
+    let (release, job) = blocker(&pool);
+    let never = pool.run("never", |_| ()).unwrap();
+    let report = block_on(pool.shutdown_async(std::future::ready(())));
+    assert_eq!(report.never_started, ["never"]);
+    assert_eq!(report.abandoned[0].job.as_deref(), Some("blocker"));
+    assert!(matches!(never.wait(), Err(BlockingError::PoolClosed)));
+    drop(release);
+    job.wait().unwrap();
+    assert!(block_on(pool.shutdown_async(std::future::pending::<()>())).is_clean());
+}
+
+#[test]
+fn a_dropped_async_shutdown_leaves_a_closed_pool_whose_jobs_run() {
+    let pool = pool(1, 8);
+    let (release, job) = blocker(&pool);
+    let queued = pool.run("queued", |_| 1).unwrap();
+    let mut ending = Box::pin(pool.shutdown_async(std::future::pending::<()>()));
+    assert!(
+        ending
+            .poll_unpin(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    drop(ending);
+    drop(release);
+    job.wait().unwrap();
+    assert_eq!(queued.wait().unwrap(), 1);
+    assert!(pool.shutdown(LONG).is_clean());
+}
+
+#[test]
+fn a_shutdown_without_patience_names_nobody_who_was_idle() {
+    for _ in 0..50 {
+        let pool = pool_with_an_idle_thread();
+        let report = pool.shutdown(Duration::ZERO);
+        assert_eq!((report.joined, report.abandoned.len()), (1, 0));
+    }
+}
+
+fn pool_with_an_idle_thread() -> BlockingPool {
+    let pool = pool(1, 8);
+    pool.run("quick", |_| 1).unwrap().wait().unwrap();
+    let is_idle = || pool.shared.lock().workers.values().all(|it| !it.is_at_work);
+    eventually("its thread is idle", is_idle);
+    pool
+}
