@@ -17,6 +17,7 @@
 mod builder;
 mod closing;
 mod flow;
+mod full;
 mod once;
 mod outcome;
 mod permit;

@@ -12,12 +12,12 @@ use std::collections::VecDeque;
 
 use super::closing::CloseHook;
 use super::flow::Flow;
-use super::outcome::{CloseReason, Overflow, Push, Refusal, StreamStats};
+use super::outcome::{CloseReason, Overflow, Push, StreamStats};
 use super::state::{Mark, Phase, State};
 use crate::Panic;
 use crate::panic::{contain, discard, wake};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, unique_id};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, OwnLine, bug, unique_id};
 
 /// Set in [`Queue::in_hand`] while anybody waits for room: the consumer then tells of room.
 pub(super) const WAITED_FOR: usize = 1 << (usize::BITS - 1);
@@ -119,14 +119,25 @@ impl<T> Queue<T> {
         // Weighed and keyed values never pass here: their limit is 0.
         if state.values.len() < state.limit {
             state.values.push_back(value);
-            let consumer = state.consumer.take();
-            // Before the wake: the woken task may run at once, here or elsewhere.
-            drop(state);
-            wake(consumer);
+            if state.consumer.is_some() {
+                Self::wake_consumer(state);
+            }
             return Push::Queued;
         }
         drop(state);
         self.push_by(value, self.policy)
+    }
+
+    /// Wakes the consumer if it waits. Apart, so that most pushes, which need it not, stay small.
+    #[cold]
+    fn wake_consumer(mut state: MutexGuard<'_, State<T>>) {
+        let consumer = state.consumer.take();
+        if bug("the_lock_is_held_while_waking") {
+            return wake(consumer);
+        }
+        // Before the wake: the woken task may run at once, here or elsewhere.
+        drop(state);
+        wake(consumer);
     }
 
     /// Pushes by the policy given.
@@ -224,74 +235,11 @@ impl<T> Queue<T> {
         Push::Queued
     }
 
-    fn push_full(
-        &self,
-        mut state: MutexGuard<'_, State<T>>,
-        value: T,
-        mark: Mark,
-        policy: Policy,
-    ) -> Push<T> {
-        let deadline = match policy {
-            Policy::Overflow(Overflow::Block) => None,
-            Policy::Overflow(Overflow::BlockFor(patience)) => Instant::now().checked_add(patience),
-            Policy::Overflow(Overflow::DropNewest) => {
-                state.counts.refused += 1;
-                return Push::Dropped(value);
-            }
-            Policy::Overflow(Overflow::Fail) => {
-                state.counts.refused += 1;
-                return Push::Full(value);
-            }
-            Policy::Overflow(Overflow::DropOldest) | Policy::KeepLatest => {
-                return self.push_displacing(state, value, mark);
-            }
-        };
-        match self.wait_for_room(state, mark.weight, deadline) {
-            (state, Ok(())) => self.enqueue(state, value, mark),
-            (state, Err(Refusal::Closed)) => self.late(state, value),
-            (_, Err(Refusal::WouldDeadlock)) => Push::WouldDeadlock(value),
-            (_, Err(Refusal::Full | Refusal::TimedOut)) => Push::TimedOut(value),
-        }
-    }
-
-    /// Makes room at the cost of the oldest. The hand is empty with these policies, so that only
-    /// permits can be in the way.
-    fn push_displacing(
-        &self,
-        mut state: MutexGuard<'_, State<T>>,
-        value: T,
-        mark: Mark,
-    ) -> Push<T> {
-        if state.reserved + mark.weight > self.capacity {
-            state.counts.refused += 1;
-            return Push::Full(value);
-        }
-        let oldest = state.displace();
-        let mut more = Vec::new();
-        while !self.has_room(&mut state, mark.weight) {
-            more.extend(state.displace());
-        }
-        let is_waited_for = state.is_waited_for();
-        let queued = self.enqueue(state, value, mark);
-        if is_waited_for {
-            // A heavy one went for a light one: others may fit now.
-            self.look_after_room(self.lock());
-        }
-        match oldest {
-            Some(oldest) if more.is_empty() => Push::Displaced(oldest),
-            Some(oldest) => {
-                more.insert(0, oldest);
-                Push::DisplacedMany(more)
-            }
-            None => queued,
-        }
-    }
-
     /// Whether so much more fits; also learns the limit for pushes to come.
     pub(super) fn has_room(&self, state: &mut State<T>, weight: usize) -> bool {
         let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
         self.learn(state, in_hand);
-        state.held(in_hand) + weight <= self.capacity
+        state.held(in_hand) + weight <= self.capacity + usize::from(bug("room_for_one_too_many"))
     }
 
     pub(super) fn learn(&self, state: &mut State<T>, in_hand: usize) {
@@ -314,6 +262,9 @@ impl<T> Queue<T> {
         if self.stays_in_line {
             state.move_to(hand, ready);
         } else {
+            // Empty, but for where it begins: back to the start, so that it need not be turned
+            // when it is given away whole.
+            hand.clear();
             std::mem::swap(&mut state.values, hand);
         }
         let held = hand.len() - ready;
@@ -352,9 +303,15 @@ impl<T> Queue<T> {
         drop(state);
 
         // All of them: each must find the stream closed.
-        self.room.notify_all();
+        if bug("a_close_wakes_one_producer") {
+            self.room.notify_one();
+        } else if !bug("a_close_wakes_no_producer") {
+            self.room.notify_all();
+        }
         self.tell_signals(signals);
-        wake(consumer);
+        if !bug("a_close_wakes_no_consumer") {
+            wake(consumer);
+        }
         unread.into_iter().for_each(discard);
         if let Some(hook) = hook {
             hook.start(&self.name, reason);

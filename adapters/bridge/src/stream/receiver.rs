@@ -16,7 +16,7 @@ use super::state::{Phase, State};
 use crate::context::{Place, enter};
 use crate::panic::discard;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::{Arc, MutexGuard, bug};
 
 /// The values pushed into its [`Sink`](crate::Sink)s, in order.
 ///
@@ -75,7 +75,14 @@ impl<T> CallbackStream<T> {
     /// assert_eq!(batch, [1, 2, 3, 4, 5]);
     /// ```
     pub async fn next_batch(&mut self, batch: &mut Vec<T>, max: usize) -> usize {
-        poll_fn(|cx| self.poll_next_batch(cx, batch, max)).await
+        let taken = poll_fn(|cx| self.poll_next_batch(cx, batch, max)).await;
+        #[cfg(mayhem_model)]
+        if bug("a_dropped_receive_loses_its_values") {
+            let values = batch.split_off(batch.len() - taken);
+            futures::pending!();
+            batch.extend(values);
+        }
+        taken
     }
 
     /// The poll of [`next_batch`](Self::next_batch), for those who write their own futures.
@@ -102,7 +109,7 @@ impl<T> CallbackStream<T> {
             }
             // An overtaking close from here on comes after this batch.
             let before = self.queue.in_hand.0.fetch_sub(from_hand, Ordering::AcqRel);
-            batch.extend(self.hand.drain(..from_hand));
+            self.hand_over(batch, from_hand);
             if before & FLAGS != 0 {
                 self.look_again();
             }
@@ -110,10 +117,23 @@ impl<T> CallbackStream<T> {
         }
         match self.poll_refill(cx, max) {
             Poll::Ready(ready) => {
-                batch.extend(self.hand.drain(..ready));
+                self.hand_over(batch, ready);
                 Poll::Ready(ready)
             }
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Moves the first `count` values of the hand, which are counted as received, to the batch.
+    fn hand_over(&mut self, batch: &mut Vec<T>, count: usize) {
+        // The whole hand into an empty batch: the two change places, and no value moves. Not with
+        // a smaller batch, or the queue would have to grow its next one under its lock.
+        let is_swap = batch.is_empty() && count == self.hand.len() && batch.capacity() >= count;
+        if is_swap {
+            let whole = Vec::from(std::mem::take(&mut self.hand));
+            self.hand = VecDeque::from(std::mem::replace(batch, whole));
+        } else {
+            batch.extend(self.hand.drain(..count));
         }
     }
 
@@ -146,6 +166,10 @@ impl<T> CallbackStream<T> {
         let mut waker = None;
         loop {
             let mut state = self.queue.lock();
+            if waker.is_some() && bug("a_receive_takes_two_locks") {
+                state.consumer = waker;
+                return Poll::Pending;
+            }
             let ready = self.queue.refill(&mut state, &mut self.hand, wanted);
             if ready > 0 {
                 self.looked = self.look(state);
@@ -227,7 +251,7 @@ impl<T> CallbackStream<T> {
 
     #[cold]
     fn hand_out_flagged(&mut self, before: usize, value: T) -> Option<T> {
-        if before & OVERTAKEN == 0 {
+        if before & OVERTAKEN == 0 || bug("a_closed_stream_hands_out_what_it_has") {
             if self.looked.is_stale(before, self.hand.len()) {
                 self.look_again();
             }

@@ -1,4 +1,9 @@
 mod closing;
+mod flow;
+mod once;
+mod permits;
+mod policies;
+mod signals;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

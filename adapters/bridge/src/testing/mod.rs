@@ -51,6 +51,7 @@
 mod parked;
 mod script;
 mod sdk;
+mod threads;
 #[cfg(test)]
 mod unit;
 

@@ -1,17 +1,10 @@
 //! The fake SDK: real threads, one step at a time.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
 
-use super::parked::observe;
-use super::script::{Call, Outcome, Record, Step};
-use crate::panic::contain;
-
-/// How long a call may neither return nor park before the test fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::script::{Call, Record, Step};
+use super::threads::{Callback, Line, Shared, State, Status, Thread};
 
 /// An SDK with threads and a callback, that does what its script says; see the
 /// [module](crate::testing).
@@ -25,12 +18,8 @@ pub struct FakeSdk<M, R = ()> {
 impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     /// An SDK without script, threads and callback.
     pub fn new() -> Self {
-        let shared = Shared {
-            state: Mutex::new(State::default()),
-            changed: Condvar::new(),
-        };
         Self {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new()),
         }
     }
 
@@ -77,7 +66,7 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
         if state.is_paused {
             return Step::Paused;
         }
-        let index = self.thread_of(&mut state, &name);
+        let index = self.shared.thread_of(&mut state, &name);
         // It may be on its way out of an earlier call.
         state = self.shared.settled(state, index);
         if state.threads[index].status == Status::Parked {
@@ -196,24 +185,6 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
         });
         self
     }
-
-    fn thread_of(&self, state: &mut State<M, R>, name: &str) -> usize {
-        let known = state.threads.iter().position(|thread| thread.name == name);
-        known.unwrap_or_else(|| {
-            let (index, shared) = (state.threads.len(), Arc::clone(&self.shared));
-            let handle = thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(move || work(&shared, index))
-                .expect("a test can start a thread");
-            state.threads.push(Thread {
-                name: name.to_owned(),
-                inbox: None,
-                status: Status::Idle,
-                handle: Some(handle),
-            });
-            index
-        })
-    }
 }
 
 impl<M: Send + 'static, R: Send + 'static> Default for FakeSdk<M, R> {
@@ -313,155 +284,5 @@ impl<M, R> fmt::Debug for FakeControl<M, R> {
         formatter
             .debug_struct("FakeControl")
             .finish_non_exhaustive()
-    }
-}
-
-type Callback<M, R> = Arc<dyn Fn(Call<M>) -> R + Send + Sync>;
-
-struct Shared<M, R> {
-    state: Mutex<State<M, R>>,
-    changed: Condvar,
-}
-
-struct State<M, R> {
-    script: VecDeque<Line<M>>,
-    /// How many lines the script has had.
-    lines: usize,
-    threads: Vec<Thread<M>>,
-    records: Vec<Record<R>>,
-    callback: Option<Callback<M, R>>,
-    is_paused: bool,
-    is_ended: bool,
-}
-
-struct Line<M> {
-    number: usize,
-    thread: String,
-    call: Call<M>,
-}
-
-struct Thread<M> {
-    name: String,
-    inbox: Option<Line<M>>,
-    status: Status,
-    handle: Option<JoinHandle<()>>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Idle,
-    /// In a call, or about to make one.
-    Running,
-    /// In a call that waits for room.
-    Parked,
-}
-
-impl<M, R> Default for State<M, R> {
-    fn default() -> Self {
-        Self {
-            script: VecDeque::new(),
-            lines: 0,
-            threads: Vec::new(),
-            records: Vec::new(),
-            callback: None,
-            is_paused: false,
-            is_ended: false,
-        }
-    }
-}
-
-impl<M, R> State<M, R> {
-    fn count(&self, status: Status) -> usize {
-        self.threads.iter().filter(|it| it.status == status).count()
-    }
-}
-
-impl<M, R> Shared<M, R> {
-    fn lock(&self) -> MutexGuard<'_, State<M, R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the thread is not in a call, or parked in it.
-    fn settled<'a>(
-        &'a self,
-        state: MutexGuard<'a, State<M, R>>,
-        index: usize,
-    ) -> MutexGuard<'a, State<M, R>> {
-        let what = format!("{} neither returns nor parks", state.threads[index].name);
-        self.wait(state, &what, |state| {
-            state.threads[index].status != Status::Running
-        })
-    }
-
-    fn wait<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State<M, R>>,
-        what: &str,
-        is_reached: impl Fn(&State<M, R>) -> bool,
-    ) -> MutexGuard<'a, State<M, R>> {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_reached(&state) {
-            let patience = deadline.saturating_duration_since(Instant::now());
-            if patience.is_zero() {
-                drop(state);
-                panic!("{what} within {PATIENCE:?}");
-            }
-            state = self
-                .changed
-                .wait_timeout(state, patience)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        state
-    }
-}
-
-/// The life of a thread of the SDK's.
-fn work<M: Send + 'static, R: Send + 'static>(shared: &Arc<Shared<M, R>>, index: usize) {
-    let observed = Arc::clone(shared);
-    observe(move |is_parked| {
-        let status = if is_parked {
-            Status::Parked
-        } else {
-            Status::Running
-        };
-        observed.lock().threads[index].status = status;
-        observed.changed.notify_all();
-    });
-    let mut state = shared.lock();
-    loop {
-        if let Some(line) = state.threads[index].inbox.take() {
-            let callback = state.callback.clone();
-            drop(state);
-            let record = callback.map(|callback| make_call(&*callback, line));
-            state = shared.lock();
-            state.records.extend(record);
-            state.threads[index].status = Status::Idle;
-            shared.changed.notify_all();
-        } else if state.is_ended {
-            return;
-        } else {
-            state = shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-fn make_call<M, R>(callback: &dyn Fn(Call<M>) -> R, line: Line<M>) -> Record<R> {
-    let Line {
-        number,
-        thread,
-        call,
-    } = line;
-    let outcome = match contain(|| callback(call)) {
-        Ok(result) => Outcome::Returned(result),
-        Err(panic) => Outcome::Panicked(panic.message().to_owned()),
-    };
-    Record {
-        line: number,
-        thread,
-        outcome,
     }
 }
