@@ -10,9 +10,11 @@
 //! | you have | take |
 //! |---|---|
 //! | an SDK that calls you back from its own threads | [`callback_stream`] |
+//! | an SDK that calls you back once | [`callback_once`] |
 //! | a plain thread that must run async code and wait for it | [`Portal`] |
 //! | async code that must call something blocking | [`BlockingPool`] |
 //! | a process with too many threads | [`inventory()`] |
+//! | an adapter to test, and no SDK at hand | [`testing`] |
 //!
 //! Nothing here knows an executor. A [`CallbackStream`] is a [`Stream`](futures::Stream); a
 //! [`Driver`] is one future that you spawn wherever you like; a [`Job`] is a future. There is no

@@ -175,10 +175,6 @@ impl<T> Queue<T> {
     }
 
     /// Pushes if the stream is closed, has the key, or has room: what needs no policy.
-    #[expect(
-        clippy::type_complexity,
-        reason = "the lock goes on with the value, once"
-    )]
     fn admit<'a>(
         &'a self,
         mut state: MutexGuard<'a, State<T>>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// Has `observer` told when a push parks the current thread (true) and when it goes on (false).
 pub(super) fn observe(observer: impl Fn(bool) + 'static) {
-    OBSERVER.with(|known| known.replace(Some(Rc::new(observer))));
+    OBSERVER.with(|known| known.replace(Some(Observer(Rc::new(observer)))));
 }
 
 /// Marks the current thread as parked in a push, until the guard is dropped.
@@ -29,11 +29,14 @@ impl Drop for Parked {
 fn tell(is_parked: bool) {
     // Ignored: the thread is ending and its locals are gone; then it is none of the fake's.
     let observer = OBSERVER.try_with(|known| known.borrow().clone());
-    if let Ok(Some(observer)) = observer {
-        observer(is_parked);
+    if let Ok(Some(Observer(tell))) = observer {
+        tell(is_parked);
     }
 }
 
+#[derive(Clone)]
+struct Observer(Rc<dyn Fn(bool)>);
+
 thread_local! {
-    static OBSERVER: RefCell<Option<Rc<dyn Fn(bool)>>> = const { RefCell::new(None) };
+    static OBSERVER: RefCell<Option<Observer>> = const { RefCell::new(None) };
 }

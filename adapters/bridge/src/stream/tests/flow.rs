@@ -224,7 +224,9 @@ fn a_hook_that_panics_is_counted_and_the_turns_go_on() {
             0,
             1,
             || panic!("this hook panics"),
-            move || drop(on_resume.fetch_add(1, Ordering::SeqCst)),
+            move || {
+                on_resume.fetch_add(1, Ordering::SeqCst);
+            },
         )
         .build();
     assert_eq!(sink.push(1), Push::Queued);

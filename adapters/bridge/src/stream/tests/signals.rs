@@ -16,7 +16,9 @@ use crate::{Overflow, Push, Refusal, Sink};
 fn count_ready(sink: &Sink<u32>) -> Arc<AtomicUsize> {
     let told = Arc::new(AtomicUsize::new(0));
     let signal = Arc::clone(&told);
-    sink.when_ready(move || drop(signal.fetch_add(1, Ordering::SeqCst)));
+    sink.when_ready(move || {
+        signal.fetch_add(1, Ordering::SeqCst);
+    });
     told
 }
 
