@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::calls::{Answer, call};
 use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
-use crate::lease::{Handle, IdHash};
+use crate::lease::{Handle, IdHash, Lease};
 use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
 
 /// The call of `receive` and what is to follow it.
@@ -177,12 +177,17 @@ impl Engine<'_> {
         {
             self.lose(older);
         }
+        let newest = |lease: &Lease<Delivering>| {
+            let first = lease.owner.delivery.attempt();
+            lease.newer_attempt().unwrap_or(first)
+        };
         // A nack on its way whose message comes again has taken effect: only its answer is late.
-        // Merged with it, the new delivery would have to wait until its lease runs out.
+        // Merged with it, the new delivery would have to wait until its lease runs out. An earlier
+        // attempt is no new delivery but a duplicate that is late.
         if self
             .table
             .get(older)
-            .is_some_and(|lease| lease.owner.is_nacked())
+            .is_some_and(|lease| lease.owner.is_nacked() && message.attempt >= newest(lease))
         {
             self.table.detach(older, &message.lease);
         }
@@ -193,11 +198,12 @@ impl Engine<'_> {
         self.emit(|| Event::Merged(key(&message)));
         // A duplicate that is late must not put its old lease in the place of the newer one.
         let is_late = self.table.get(older).is_some_and(|lease| {
-            let newer = (lease.owner.delivery.attempt(), lease.deadline);
+            let newer = (newest(lease), lease.deadline);
             *lease.token() != message.lease && (message.attempt, deadline) < newer
         });
         if !is_late {
-            self.table.adopt(now, older, &message.lease, deadline);
+            let newer = (&message.lease, message.attempt);
+            self.table.adopt(now, older, newer, deadline);
             self.show_lease(older);
         }
     }

@@ -14,5 +14,5 @@ mod table;
 pub(crate) use extensions::{ExtendBatch, Member};
 pub(crate) use index::IdHash;
 pub(crate) use slab::Handle;
-pub(crate) use slot::Leased;
+pub(crate) use slot::{Lease, Leased};
 pub(crate) use table::{LeaseSettings, LeaseTable};

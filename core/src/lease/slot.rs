@@ -22,7 +22,7 @@ pub(crate) struct Lease<T> {
     pub(crate) is_extending: bool,
     pub(crate) owner: T,
     /// The token, where it is no longer the one that the owner came with.
-    pub(super) newer_token: Option<Box<LeaseToken>>,
+    pub(super) newer: Option<Box<Newer>>,
     /// Counts the tokens this lease has had.
     pub(super) epoch: u32,
     /// When it has lasted as long as it may.
@@ -37,11 +37,23 @@ pub(crate) struct Lease<T> {
 impl<T: Leased> Lease<T> {
     /// The name of the lease as it is now.
     pub(crate) fn token(&self) -> &LeaseToken {
-        match &self.newer_token {
-            Some(token) => token,
+        match &self.newer {
+            Some(newer) => &newer.token,
             None => self.owner.token(),
         }
     }
+
+    /// The attempt that it came with under its present name, if that is not its first.
+    pub(crate) fn newer_attempt(&self) -> Option<u32> {
+        self.newer.as_ref().map(|newer| newer.attempt)
+    }
+}
+
+/// The name of a lease that took the place of its first, and the attempt that came with it.
+#[derive(Debug)]
+pub(super) struct Newer {
+    pub(super) token: LeaseToken,
+    pub(super) attempt: u32,
 }
 
 impl<T> Lease<T> {

@@ -7,7 +7,7 @@ use super::cohorts::Cohorts;
 use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
 use super::index::{IdHash, Index};
 use super::slab::{Handle, Slab};
-use super::slot::{Lease, Leased, Queues, Stage, Timer};
+use super::slot::{Lease, Leased, Newer, Queues, Stage, Timer};
 use crate::{Instant, LeaseToken, MessageId};
 
 /// How leases are kept.
@@ -81,7 +81,7 @@ impl<T: Leased> LeaseTable<T> {
     ) -> Handle {
         let ends = now + self.settings.lease_max;
         let handle = self.leases.insert(|handle| Lease {
-            newer_token: None,
+            newer: None,
             epoch: 0,
             deadline,
             ends,
@@ -259,7 +259,7 @@ impl<T: Leased> LeaseTable<T> {
         &mut self,
         now: Instant,
         handle: Handle,
-        token: &LeaseToken,
+        (token, attempt): (&LeaseToken, u32),
         deadline: Instant,
     ) {
         if self.leases.get(handle).is_none_or(|lease| lease.is_lost) {
@@ -272,7 +272,8 @@ impl<T: Leased> LeaseTable<T> {
         if lease.token() == token {
             lease.deadline = lease.deadline.max(deadline);
         } else {
-            lease.newer_token = Some(Box::new(token.clone()));
+            let token = token.clone();
+            lease.newer = Some(Box::new(Newer { token, attempt }));
             lease.epoch = lease.epoch.wrapping_add(1);
             lease.deadline = deadline;
             lease.is_extending = false;

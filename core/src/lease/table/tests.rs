@@ -182,7 +182,7 @@ fn an_answer_about_an_older_token_changes_nothing() {
 
     let second = LeaseToken::from("second");
     assert_eq!(table.find(&MessageId::from("a")), Some(handle));
-    table.adopt(at(6), handle, &second, at(16));
+    table.adopt(at(6), handle, (&second, 2), at(16));
     let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
 
     assert!(lost.is_empty());
@@ -201,7 +201,7 @@ fn a_lost_lease_stays_lost_and_is_not_extended() {
     done(&mut table, &batch);
 
     let second = LeaseToken::from("second");
-    table.adopt(at(11), handle, &second, at(21));
+    table.adopt(at(11), handle, (&second, 2), at(21));
     assert!(table.get(handle).is_some_and(|lease| lease.is_lost));
     assert_eq!(table.next_wake(), None);
 }
