@@ -1,4 +1,11 @@
 mod ending;
+mod handles;
+mod local;
+mod providing;
+mod seats;
+mod spawning;
+mod starting;
+mod submitting;
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -212,4 +219,17 @@ fn a_future_that_always_wakes_itself_does_not_starve_the_rest() {
     assert!(poll_once(&mut driver, Waker::noop()).is_pending());
     assert_eq!(quick.wait().unwrap(), 1);
     drop(busy);
+}
+
+/// Is pending at the first poll, with a wake, and ready at the second.
+async fn once_pending() {
+    let mut is_second = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_second, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
