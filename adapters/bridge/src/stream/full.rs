@@ -30,7 +30,11 @@ impl<T> Queue<T> {
             }
         };
         match self.wait_for_room(state, mark.weight, deadline) {
-            (state, Ok(())) => self.enqueue(state, value, mark),
+            // Somebody may have queued this key meanwhile.
+            (mut state, Ok(())) => match state.replace(value, mark) {
+                Ok(older) => Push::Displaced(older),
+                Err(value) => self.enqueue(state, value, mark),
+            },
             (state, Err(Refusal::Closed)) => self.late(state, value),
             (_, Err(Refusal::WouldDeadlock)) => Push::WouldDeadlock(value),
             (_, Err(Refusal::Full | Refusal::TimedOut)) => Push::TimedOut(value),

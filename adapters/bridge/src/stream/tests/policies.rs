@@ -66,6 +66,28 @@ fn a_new_key_displaces_the_oldest_value_of_a_full_stream() {
 }
 
 #[test]
+fn a_key_that_was_queued_while_its_push_waited_is_kept_once() {
+    let (sink, mut stream) = prices(2);
+    assert_eq!(sink.push(("oil", 1)), Push::Queued);
+    assert_eq!(sink.push(("zinc", 2)), Push::Queued);
+    let sdk = FakeSdk::new();
+    sdk.deliver("sdk", ("tin", 4));
+    let handle = sink.clone();
+    sdk.subscribe(move |call| match call {
+        Call::Message(price) => handle.push_timeout(price, Duration::MAX).into_value(),
+        _ => None,
+    });
+    assert_eq!(sdk.step(), Step::Blocked);
+    assert_eq!(sink.push(("tin", 3)), Push::Displaced(("oil", 1)));
+    assert_eq!(block_on(stream.next()), Some(("zinc", 2)));
+    sdk.wait_until_idle();
+    let outcome = sdk.take_records().pop().map(|record| record.outcome);
+    assert_eq!(outcome, Some(Outcome::Returned(Some(("tin", 3)))));
+    assert_eq!(block_on(stream.next()), Some(("tin", 4)));
+    assert_balanced(&sink);
+}
+
+#[test]
 fn a_stream_that_weighs_holds_its_capacity_in_weight() {
     let (sink, mut stream) = texts(10, Overflow::Fail);
     assert_eq!(sink.push("four"), Push::Queued);
