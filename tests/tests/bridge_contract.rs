@@ -8,10 +8,14 @@
 mod executors;
 #[path = "bridge_contract/hostile.rs"]
 mod hostile;
+#[path = "bridge_contract/lending.rs"]
+mod lending;
 #[path = "bridge_contract/pool.rs"]
 mod pool;
 #[path = "bridge_contract/portal.rs"]
 mod portal;
+#[path = "bridge_contract/room.rs"]
+mod room;
 #[path = "bridge_contract/stream.rs"]
 mod stream;
 
@@ -48,6 +52,12 @@ macro_rules! contracts {
                 a_dropped_stream_gives_values_back,
                 the_close_hook_runs_off_the_executor,
             },
+            room::{
+                async_producers_wait_for_room_beside_their_consumer,
+                a_thread_that_must_not_wait_is_told_of_room,
+                the_sdk_is_paused_and_resumed_in_turns,
+                a_callback_is_awaited_once_and_never_in_vain,
+            },
             portal::{
                 many_threads_call_async_code_and_get_their_own_results,
                 a_wait_that_times_out_gives_the_handle_back_and_a_cancel_is_heard,
@@ -63,6 +73,12 @@ macro_rules! contracts {
                 a_cancelled_job_tells_its_task,
                 accepted_jobs_run_or_are_named_by_the_shutdown,
                 the_inventory_lists_every_thread_with_its_owner,
+            },
+            lending::{
+                a_full_pools_job_reaches_that_pool_through_the_executor,
+                a_given_up_job_frees_its_task_and_keeps_its_permit,
+                a_task_awaits_the_end_of_a_pool,
+                a_push_is_refused_on_a_driving_thread_only_if_it_would_wait,
             },
         })*
     };

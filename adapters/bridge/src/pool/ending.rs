@@ -149,6 +149,12 @@ fn join(mut seat: Seat, report: &mut ShutdownReport) {
     let Some(handle) = seat.handle.take() else {
         return;
     };
+    if seat.worker.is_current() {
+        // Its last act was to wake the task that waits for us, and its executor has polled that
+        // there and then. It cannot join itself; dropping its handle lets it go.
+        report.joined += 1;
+        return;
+    }
     // A thread that has ended needs no more than its turn, unless a destructor of its locals waits.
     let mut turns = 0;
     while !handle.is_finished() && turns < JOIN_TURNS_MAX {
