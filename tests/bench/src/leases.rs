@@ -16,8 +16,11 @@ use crate::measure::{Effort, Failure, OURS, Peer, Row, Sample, Unit, interleave}
 /// The lease: short, so that a short run extends each several times.
 const LEASE: Duration = Duration::from_millis(1500);
 
-/// How long one run keeps them: two extensions of each at a third of the lease, and some room.
-const RUN: Duration = Duration::from_millis(1800);
+/// How long one run keeps them, once they are in hand: a few extensions of each.
+const RUN: Duration = Duration::from_millis(2250);
+
+/// How long they are given to be in hand.
+const WARM_UP: Duration = Duration::from_millis(20);
 
 /// One consumer that holds every lease, beside a tokio task with a timer per lease.
 pub(crate) fn keep(effort: Effort) -> Result<Vec<Row>, Failure> {
@@ -52,24 +55,27 @@ fn ours(n: u64) -> Result<Sample, Failure> {
         .lease(LEASE)
         .build();
     let control = consumer.control();
-    let stop = async {
+    let measure = async {
+        // Only the keeping is measured: neither the receipt nor the release.
+        while control.stats().outstanding < outstanding {
+            SmolClock.sleep_until(SmolClock.now() + WARM_UP).await;
+        }
+        let (began, before) = (processor_time(), broker.extended());
         SmolClock.sleep_until(SmolClock.now() + RUN).await;
+        let time = processor_time() - began;
+        let count = (broker.extended() - before).max(1);
         control.stop(Plan {
             drain: Duration::ZERO,
             grace: Duration::ZERO,
             ..Plan::default()
         });
+        Sample { count, time }
     };
-    let began = processor_time();
-    let (_, report) = block_on(future::join(stop.boxed_local(), consumer.run()));
-    let time = processor_time() - began;
+    let (sample, report) = block_on(future::join(measure.boxed_local(), consumer.run()));
     if !report.is_balanced() {
         return Err(format!("the ledger does not add up: {report:?}").into());
     }
-    Ok(Sample {
-        count: broker.extended().max(1),
-        time,
-    })
+    Ok(sample)
 }
 
 fn tokio_task_per_lease(n: u64) -> Result<Sample, Failure> {
@@ -77,26 +83,29 @@ fn tokio_task_per_lease(n: u64) -> Result<Sample, Failure> {
         .enable_time()
         .build()?;
     let extended = Arc::new(AtomicU64::new(0));
-    let began = processor_time();
-    runtime.block_on(async {
+    // Relaxed: a counter that publishes nothing.
+    let count = || extended.load(Ordering::Relaxed);
+    let sample = runtime.block_on(async {
         for _ in 0..n {
             let extended = Arc::clone(&extended);
             // Detached: the runtime's end drops it.
             drop(tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(LEASE / 3).await;
-                    // Relaxed: a counter that publishes nothing.
+                    // Relaxed: as above.
                     extended.fetch_add(1, Ordering::Relaxed);
                 }
             }));
         }
+        tokio::time::sleep(WARM_UP).await;
+        let (began, before) = (processor_time(), count());
         tokio::time::sleep(RUN).await;
+        Sample {
+            time: processor_time() - began,
+            count: (count() - before).max(1),
+        }
     });
-    let time = processor_time() - began;
-    Ok(Sample {
-        count: extended.load(Ordering::Relaxed).max(1),
-        time,
-    })
+    Ok(sample)
 }
 
 /// What this process has used of the processors so far.
