@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -80,11 +82,15 @@ struct Handler {
 
 impl Handler {
     fn signal(&self) {
-        let signal = self.take_last();
         // Release: see `Signals::count`.
         let nth = self.count.fetch_add(1, Ordering::Release) + 1;
         if nth >= 3 {
-            let exit = if signal == SIGINT {
+            // The number is stored a few instructions after this thread is woken, by the same signal
+            // handler. Only here is it worth waiting for: nothing may hold up the first two.
+            thread::sleep(NUMBER_WAIT);
+            // Relaxed: one word that orders nothing else.
+            let last = self.last.load(Ordering::Relaxed);
+            let exit = if i32::try_from(last) == Ok(SIGINT) {
                 Exit::Interrupted
             } else {
                 Exit::Terminated
@@ -94,22 +100,7 @@ impl Handler {
         // Ignored: the queue has room for the two signals that come before an exit.
         let _ = self.sender.try_send(nth);
     }
-
-    /// Which signal it was. The flag is set a moment after this thread is woken, by the same
-    /// handler.
-    fn take_last(&self) -> i32 {
-        for _ in 0..LOOKS_MAX {
-            // Relaxed: one word that orders nothing else.
-            let signal = self.last.swap(0, Ordering::Relaxed);
-            if signal != 0 {
-                return i32::try_from(signal).unwrap_or_default();
-            }
-            std::thread::yield_now();
-        }
-        // Two signals at once share one flag: any of them will do.
-        SIGTERM
-    }
 }
 
-/// Far longer than a signal handler takes; a bound, not a wait.
-const LOOKS_MAX: u32 = 10_000;
+/// Thousands of times what a signal handler takes.
+const NUMBER_WAIT: Duration = Duration::from_millis(5);
