@@ -2,14 +2,17 @@
 //!
 //! In reading order: `settings` (what the dice decide about one life), `handler` (what its handlers
 //! do), `life` (consumers that come, stop, crash and go until every message has its fate), `totals`
-//! (what many lives met), `search` (many seeds on several threads).
+//! (what many lives met), `search` (many seeds on several
+//! threads), `bugs` (those that are planted in the engine).
 
+mod bugs;
 mod handler;
 mod life;
 mod search;
 mod settings;
 mod totals;
 
+pub use bugs::{Hunted, hunt, hunt_all};
 pub use life::{Life, hush, live};
 pub use search::{Failed, Search, run_seed, shrink_seed};
 pub use totals::{Tally, Totals};

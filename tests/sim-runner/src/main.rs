@@ -14,7 +14,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use mayhem_sim::{Simulation, Tape, attempt};
-use mayhem_sim_runner::{Failed, Life, Search, Totals, hush, live, shrink_seed};
+use mayhem_sim_runner::{
+    Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, shrink_seed,
+};
 use serde_json::{Map, Value, json};
 
 /// Runs mayhem-core under simulation and counts what it met.
@@ -45,6 +47,13 @@ struct Cli {
     /// Have the handlers ack without having done anything, now and then.
     #[arg(long)]
     canary: bool,
+    /// Hunt the bugs that are planted in a build with `--cfg mayhem_bug`, and print which are
+    /// caught.
+    #[arg(long)]
+    bugs: bool,
+    /// Look for the one that the environment names, within so many seeds.
+    #[arg(long, hide = true)]
+    hunt: Option<u64>,
     /// Print the totals as one JSON object.
     #[arg(long)]
     json: bool,
@@ -60,6 +69,19 @@ fn main() -> ExitCode {
     };
     if let Some(what) = &cli.replay {
         return replay(what, life);
+    }
+    if let Some(budget) = cli.hunt {
+        hunt(budget);
+        return ExitCode::SUCCESS;
+    }
+    if cli.bugs {
+        return match kill_table() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("{message}");
+                ExitCode::FAILURE
+            }
+        };
     }
     let outcome = match &cli.same_as {
         Some(program) => compare(&cli, life, program),
@@ -187,6 +209,33 @@ fn replay(what: &str, life: Life) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Which planted bugs are caught, by which promise, after how many seeds.
+fn kill_table() -> Result<(), String> {
+    if !cfg!(mayhem_bug) {
+        return Err("no bugs are planted: build with RUSTFLAGS=\"--cfg mayhem_bug\"".to_owned());
+    }
+    println!("| planted bug | caught by | seeds |\n|---|---|---:|");
+    let hunted = hunt_all(|bug| {
+        let Hunted {
+            name,
+            budget,
+            caught,
+        } = bug;
+        match caught {
+            Some((promise, Some(seed))) => println!("| {name} | {promise} | {} |", seed + 1),
+            Some((end, None)) => println!("| {name} | {end} | |"),
+            None => println!("| {name} | **not caught** | {budget} |"),
+        }
+    });
+    let hunted = hunted.map_err(|error| error.to_string())?;
+    let caught = hunted.iter().filter(|bug| bug.caught.is_some()).count();
+    println!("\n{caught} of {} planted bugs caught", hunted.len());
+    if caught < hunted.len() {
+        return Err("some planted bugs got away".to_owned());
+    }
+    Ok(())
 }
 
 /// Runs the seeds here and in another build of this program: one hash.

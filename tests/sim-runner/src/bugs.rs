@@ -1,0 +1,156 @@
+//! The bugs that are planted in the engine, and how many seeds it takes to find each.
+//!
+//! They are in builds with `--cfg mayhem_bug` only, where the environment names the one that is
+//! planted: each is hunted in a process of its own.
+
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Life, Search};
+
+/// A planted bug that was hunted.
+#[derive(Clone, Debug)]
+pub struct Hunted {
+    /// Its name.
+    pub name: &'static str,
+    /// How many seeds it may take.
+    pub budget: u64,
+    /// Which promise it broke, and with which seed; nothing when it got away.
+    pub caught: Option<(String, Option<u64>)>,
+}
+
+/// Hunts the bugs that are planted, one process after the other.
+///
+/// # Errors
+///
+/// When this program cannot be started again.
+pub fn hunt_all(mut told: impl FnMut(&Hunted)) -> io::Result<Vec<Hunted>> {
+    let mut hunted = Vec::new();
+    for (name, budget) in BUGS {
+        let child = Command::new(std::env::current_exe()?)
+            .env("MAYHEM_BUG", name)
+            .args(["--hunt", &budget.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let bug = Hunted {
+            name,
+            budget: *budget,
+            caught: wait(child)?,
+        };
+        told(&bug);
+        hunted.push(bug);
+    }
+    Ok(hunted)
+}
+
+/// Looks for the bug that is planted in this process; what it prints is what [`hunt_all`] reads.
+pub fn hunt(budget: u64) {
+    let search = Search {
+        seeds: 0..budget,
+        until: None,
+        threads: 1,
+        is_told: false,
+        life: Life::default(),
+    };
+    if let (_, Some(failed)) = search.run() {
+        println!("{} {}", failed.seed, failed.violation.invariant);
+    }
+}
+
+/// What the hunt came to; a process that hangs or dies has caught its bug as well.
+fn wait(mut child: Child) -> io::Result<Option<(String, Option<u64>)>> {
+    let began = Instant::now();
+    while child.try_wait()?.is_none() {
+        if began.elapsed() > HUNT_MAX {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Some(("a life without end".to_owned(), None)));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Ok(Some((
+            format!("the process ended: {}", output.status),
+            None,
+        )));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let caught = text.trim().split_once(' ');
+    Ok(caught.map(|(seed, invariant)| (invariant.to_owned(), seed.parse().ok())))
+}
+
+/// The names under which the bugs are planted, and how many seeds each may take.
+const BUGS: &[(&str, u64)] = &[
+    ("ack beside shielded work", BUDGET),
+    ("shielded work not waited for", BUDGET),
+    ("nack overtakes extension", BUDGET),
+    ("held nack forgotten", BUDGET),
+    ("held nack sent by an older answer", BUDGET),
+    ("failed extension not tried again", BUDGET),
+    ("retry not counted", BUDGET),
+    ("postponement counted", BUDGET),
+    ("dead letter too early", BUDGET),
+    ("dead letter never", BUDGET),
+    ("wanted delay ignored", BUDGET),
+    ("cancelled handler acked", BUDGET),
+    ("cancelled handler counted", BUDGET),
+    ("panicked handler acked", BUDGET),
+    ("panic not told", BUDGET),
+    ("settlement not sent again", BUDGET),
+    ("failed settlement taken as done", BUDGET),
+    ("refused settlement taken as done", BUDGET),
+    ("settle window leaks", BUDGET),
+    ("room leaks on expiry", BUDGET),
+    ("permit freed on loss", BUDGET),
+    ("loss not told to the handler", BUDGET),
+    ("start after stop", BUDGET),
+    ("one permit too many", BUDGET),
+    ("room not counted", BUDGET),
+    ("full for ever", BUDGET),
+    ("duplicate not merged", BUDGET),
+    ("late duplicate adopted", BUDGET),
+    ("redelivery merged with its nack", BUDGET),
+    ("run-out lease adopted", BUDGET),
+    ("receive not tried again", BUDGET),
+    ("late arrival kept at stop", BUDGET),
+    ("extension counted too long", BUDGET),
+    ("lease never extended", BUDGET),
+    ("extension too late", BUDGET),
+    ("extension too early", BUDGET),
+    ("longest lease ignored", BUDGET),
+    ("settled lease extended", BUDGET),
+    ("run-out lease not noticed", BUDGET),
+    ("first token kept", BUDGET),
+    ("epoch kept", BUDGET),
+    ("extension of the older lease awaited", BUDGET),
+    ("extend window leaks", BUDGET),
+    ("drain without end", BUDGET),
+    ("flush without end", BUDGET),
+    ("grace without end", BUDGET),
+    ("handlers not cancelled", BUDGET),
+    ("second stop ignored", BUDGET),
+    ("third stop ignored", BUDGET),
+    ("unstarted messages kept at stop", BUDGET),
+    ("source left open at stop", BUDGET),
+    ("late arrivals not awaited", BUDGET),
+    ("closed before the answers", BUDGET),
+    ("cancel without a wake", BUDGET),
+    ("cancelled handler goes on", BUDGET),
+    ("signal without a wake", BUDGET),
+    ("failed branch forgotten", BUDGET),
+    ("branch failure told twice", BUDGET),
+    ("sleeps for the last timer", BUDGET),
+    ("handlers outlive the consumer", BUDGET),
+    ("backoff never grows", BUDGET),
+    ("notice without a wake", BUDGET),
+];
+
+/// As many as a fixed run has.
+const BUDGET: u64 = 2_000;
+
+/// Far longer than the seeds of a budget take.
+const HUNT_MAX: Duration = Duration::from_secs(60);
