@@ -12,6 +12,7 @@ use std::pin::pin;
 // Not the façade's: a static outlives one run of a model, and nothing waits for it.
 use std::sync::OnceLock;
 
+use crate::panic::contain;
 use crate::sync::{thread, thread_local};
 
 /// Tells whether the current thread polls tasks for an executor that the bridge does not know.
@@ -150,16 +151,32 @@ pub(crate) fn is_inside(place: Place) -> bool {
 }
 
 /// Whether a push to the stream with this id must not park the current thread: it is the stream's
-/// own consumer, or it drives an executor on which that consumer may be waiting for its turn.
+/// own consumer, or it is known to drive an executor on which that consumer may be waiting for its
+/// turn. Where it is not known, [`is_probed_to_drive`] remains to be asked, without a lock.
 #[cold]
 pub(crate) fn must_not_wait_for(stream: u64) -> bool {
-    is_inside(Place::Stream(stream)) || is_driving().is_some()
+    is_inside(Place::Stream(stream)) || known_to_drive().is_some()
 }
 
-/// The executor that the current thread drives, if it drives one. Asks the probes: only for a
-/// thread that is about to park.
+/// Whether a probe says that the current thread drives an executor. Runs foreign code.
+#[cold]
+pub(crate) fn is_probed_to_drive() -> bool {
+    probed_to_drive().is_some()
+}
+
+/// Whether there is any probe to ask.
+pub(crate) fn has_probes() -> bool {
+    PROBES[0].get().is_some()
+}
+
+/// The executor that the current thread drives, if it drives one. Runs foreign code, and is only
+/// for a thread that is about to park.
 #[cold]
 pub(crate) fn is_driving() -> Option<&'static str> {
+    known_to_drive().or_else(probed_to_drive)
+}
+
+fn known_to_drive() -> Option<&'static str> {
     let place = PLACES
         .try_with(|places| {
             let name = |place: &Place| match place {
@@ -172,15 +189,24 @@ pub(crate) fn is_driving() -> Option<&'static str> {
         .unwrap_or(None);
     // Exact: its guard lives as long as the thread is in `block_on`, a `LocalPool` or a worker of
     // a `ThreadPool`; the one we get here is dropped at once.
-    let futures = || futures::executor::enter().is_err().then_some("futures");
-    let probed = || {
-        PROBES
-            .iter()
-            .map_while(OnceLock::get)
-            .find(|probe| (probe.is_polling)())
-            .map(|probe| probe.executor)
+    place.or_else(|| futures::executor::enter().is_err().then_some("futures"))
+}
+
+fn probed_to_drive() -> Option<&'static str> {
+    let is_polling = |probe: &ContextProbe| {
+        contain(probe.is_polling).unwrap_or_else(|panic| {
+            log::error!(
+                "the probe of {} panicked: {}",
+                probe.executor,
+                panic.message()
+            );
+            false
+        })
     };
-    place.or_else(futures).or_else(probed)
+    let mut probes = PROBES.iter().map_while(OnceLock::get);
+    probes
+        .find(|probe| is_polling(probe))
+        .map(|probe| probe.executor)
 }
 
 /// Warns, once per thread, that it is about to park for `what` though it drives an executor.

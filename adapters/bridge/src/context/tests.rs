@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, Once, PoisonError};
 use std::task::{Context, Waker};
 use std::thread;
@@ -8,7 +8,7 @@ use futures::task::{LocalSpawnExt, SpawnExt};
 use futures::{FutureExt, StreamExt};
 
 use super::{ContextProbe, driving, is_driving, warn_if_driving};
-use crate::{Overflow, Portal, Push, callback_stream, register_driver};
+use crate::{Overflow, Portal, Push, Sink, callback_stream, register_driver};
 
 thread_local! {
     static POLLS: Cell<bool> = const { Cell::new(false) };
@@ -48,6 +48,34 @@ fn a_registered_probe_is_asked_and_a_second_one_of_its_name_is_not() {
     POLLS.set(true);
     assert_eq!(is_driving(), Some("of-this-test"));
     POLLS.set(false);
+}
+
+#[test]
+fn a_probe_is_asked_without_a_lock_and_may_panic() {
+    thread_local! {
+        static SINK: RefCell<Option<Sink<u32>>> = const { RefCell::new(None) };
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+    ContextProbe::new("pushes-itself", || {
+        assert!(!PANICS.get(), "this probe panics");
+        // Would wait for ever, were the stream's lock held here.
+        SINK.with_borrow(|sink| sink.as_ref().map(Sink::stats))
+            .is_some()
+    })
+    .register()
+    .unwrap();
+    let (sink, _stream) = callback_stream("asked")
+        .capacity(1)
+        .overflow(Overflow::Block)
+        .build();
+    SINK.set(Some(sink.clone()));
+    assert_eq!(sink.push(1), Push::Queued);
+    assert_eq!(sink.push(2), Push::WouldDeadlock(2));
+    PANICS.set(true);
+    // The panic is contained, and the thread is taken for a plain one.
+    assert_eq!(is_driving(), None);
+    PANICS.set(false);
+    SINK.take();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use super::outcome::{Overflow, Push, Refusal};
 use super::queue::{COUNT, LOOK_AGAIN, PAUSED, Policy, Queue, WAITED_FOR};
 use super::state::{Mark, Phase, Signals, State};
-use crate::context::must_not_wait_for;
+use crate::context::{has_probes, is_probed_to_drive, must_not_wait_for};
 use crate::inventory::mark_blocked;
 use crate::panic::{discard, wake};
 use crate::sync::atomic::Ordering;
@@ -28,6 +28,13 @@ impl<T> Queue<T> {
             state.counts.deadlocks += 1;
             return (state, Err(Refusal::WouldDeadlock));
         }
+        let mut is_refused = false;
+        if has_probes() {
+            // Without the lock, for a probe is foreign code.
+            drop(state);
+            is_refused = is_probed_to_drive();
+            state = self.lock();
+        }
         let _blocked = mark_blocked();
         state.blocked += 1;
         let mut timed_out = false;
@@ -39,6 +46,11 @@ impl<T> Queue<T> {
             if self.has_room_after_notice(&mut state, weight) {
                 self.stop_waiting(&mut state);
                 return (state, Ok(()));
+            }
+            if is_refused {
+                state.counts.deadlocks += 1;
+                self.stop_waiting(&mut state);
+                return (state, Err(Refusal::WouldDeadlock));
             }
             if timed_out {
                 state.counts.refused += 1;

@@ -46,9 +46,9 @@ impl<T> Sink<T> {
     /// # Blocking
     ///
     /// With `Block` and `BlockFor` parks the thread while the stream is full: from the SDK's
-    /// threads only. On a thread that polls a [`Driver`](crate::Driver), that is registered with
-    /// [`register_driver`](crate::register_driver), or that is in this stream's own poll, a push
-    /// that would have to wait returns [`Push::WouldDeadlock`]. Other policies never wait.
+    /// threads only. On a thread that is in this stream's own poll, or that is known to drive an
+    /// executor (how, and which: see [`ContextProbe`](crate::ContextProbe)), a push that would have
+    /// to wait returns [`Push::WouldDeadlock`]. Other policies never wait.
     ///
     /// # Examples
     ///
