@@ -171,8 +171,9 @@ impl Engine<'_> {
     }
 
     fn send_batch(&mut self, now: Instant, count_max: usize) -> bool {
-        let mut members = Vec::new();
-        let mut batch = Vec::new();
+        let count = count_max.min(self.settlements.queue.len());
+        let mut members = Vec::with_capacity(count);
+        let mut batch = Vec::with_capacity(count);
         let mut useless = now + self.settings.lease;
         while batch.len() < count_max {
             let Some(handle) = self.settlements.queue.pop_front() else {

@@ -105,9 +105,10 @@ impl<T: Leased> LeaseTable<T> {
         let room = count_max.saturating_sub(self.waiting.len());
         self.take_renewals(now + self.settings.lease / 16, room);
 
+        let count = count_max.min(self.waiting.len());
         let mut batch = ExtendBatch {
-            members: Vec::new(),
-            extensions: Vec::new(),
+            members: Vec::with_capacity(count),
+            extensions: Vec::with_capacity(count),
             sent: now,
             useless: now + self.settings.lease,
         };
