@@ -35,6 +35,10 @@ fn where_tokio_allows_blocking_there_is_no_poll() {
         let _entered = runtime.enter();
         assert!(!is_polling());
     }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the probe is to tell its threads apart"
+    )]
     let blocking = async { tokio::task::spawn_blocking(is_polling).await.unwrap() };
     assert!(!runtime.block_on(blocking));
     let in_place = async { tokio::spawn(async { tokio::task::block_in_place(is_polling) }).await };
