@@ -1,7 +1,139 @@
 //! The planted bugs, each with the model that must catch it.
+//!
+//! A close hook that runs twice is not among them: a `FnOnce` that is taken out of its place cannot
+//! be written to do that. The one that is lost is.
 
+/// Bug, model.
 #[cfg(mayhem_model = "loom")]
-pub(crate) const BUGS: &[(&str, &str)] = &[];
+pub(crate) const BUGS: &[(&str, &str)] = &[
+    // stream
+    (
+        "the_lock_is_held_while_waking",
+        "a_waker_may_use_the_stream_inline",
+    ),
+    (
+        "a_receive_takes_two_locks",
+        "each_pushed_value_arrives_once",
+    ),
+    (
+        "a_dropped_receive_loses_its_values",
+        "a_dropped_receive_loses_nothing",
+    ),
+    ("room_for_one_too_many", "capacity_is_exact"),
+    (
+        "room_is_looked_for_before_the_notice",
+        "waiting_producers_are_told_of_room",
+    ),
+    (
+        "one_of_many_is_told_of_room",
+        "waiting_producers_are_told_of_room",
+    ),
+    (
+        "a_displaced_value_vanishes",
+        "a_displaced_value_goes_to_its_pusher",
+    ),
+    (
+        "a_permit_is_given_back_in_silence",
+        "a_permit_gives_its_room_back",
+    ),
+    ("two_tell_the_sdk_at_once", "pause_and_resume_take_turns"),
+    (
+        "a_close_wakes_no_producer",
+        "waiting_producers_hear_of_the_end",
+    ),
+    (
+        "a_close_wakes_one_producer",
+        "waiting_producers_hear_of_the_end",
+    ),
+    (
+        "a_close_wakes_no_consumer",
+        "a_waiting_consumer_hears_of_the_end",
+    ),
+    (
+        "a_closed_stream_hands_out_what_it_has",
+        "an_overtaking_close_drops_each_value_once",
+    ),
+    (
+        "the_last_sink_leaves_in_silence",
+        "the_last_sink_ends_the_stream",
+    ),
+    (
+        "a_refused_close_hook_is_lost",
+        "the_close_hook_runs_though_its_pool_ends",
+    ),
+    // portal
+    (
+        "a_driver_sleeps_without_a_second_look",
+        "a_submission_wakes_the_driver",
+    ),
+    (
+        "a_bell_is_reset_after_the_poll",
+        "a_future_wakes_the_driver",
+    ),
+    ("an_end_makes_no_room_known", "calls_that_wait_get_the_room"),
+    (
+        "a_dead_driver_takes_work",
+        "a_dropped_driver_ends_what_was_accepted",
+    ),
+    (
+        "a_drivers_drop_leaves_a_waiter",
+        "calls_that_wait_hear_of_the_drivers_end",
+    ),
+    (
+        "a_wait_is_not_announced",
+        "a_waiting_thread_hears_the_outcome",
+    ),
+    (
+        "a_task_waits_without_a_second_look",
+        "a_waiting_task_hears_the_outcome",
+    ),
+    (
+        "an_outcome_is_lost_to_a_timeout",
+        "an_outcome_is_not_lost_to_a_timeout",
+    ),
+    (
+        "a_cancel_is_told_before_the_drop",
+        "a_cancelled_future_is_gone_before_the_news",
+    ),
+    (
+        "a_cancel_finds_no_waker",
+        "a_cancel_wakes_a_sleeping_future",
+    ),
+    (
+        "a_late_callback_is_lost",
+        "every_callback_runs_before_the_waiter",
+    ),
+    // pool
+    (
+        "a_retiring_thread_looks_no_more",
+        "accepted_work_runs_though_a_thread_retires",
+    ),
+    (
+        "the_pools_end_wakes_one_thread",
+        "idle_threads_hear_of_the_end",
+    ),
+    (
+        "unrun_work_is_forgotten",
+        "accepted_work_runs_or_is_reported",
+    ),
+    (
+        "unused_room_is_not_passed_on",
+        "room_that_is_not_taken_is_passed_on",
+    ),
+    (
+        "a_running_job_is_told_cancelled",
+        "a_cancelled_job_did_not_run",
+    ),
+    (
+        "an_abandoned_job_frees_its_permit",
+        "a_permit_is_held_until_the_thread_returns",
+    ),
+    (
+        "an_unused_permit_is_lost",
+        "an_unused_permit_goes_to_the_next",
+    ),
+];
 
+/// Bug, scenario.
 #[cfg(mayhem_model = "shuttle")]
 pub(crate) const BUGS: &[(&str, &str)] = &[];

@@ -12,6 +12,7 @@ pub(crate) fn models() -> Vec<Model> {
     let parts = [
         crate::stream::MODELS,
         crate::closing::MODELS,
+        crate::signals::MODELS,
         crate::portal::MODELS,
         crate::handles::MODELS,
         crate::pool::MODELS,

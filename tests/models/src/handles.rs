@@ -2,10 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mayhem_bridge::{Driver, JoinError, Portal, PortalHandle};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use mayhem_bridge::{Driver, JoinError, Portal, PortalHandle, StartError, Started};
 
 use crate::world::{Counted, Tally, block_on, check, join, pass_time, spawn};
 
@@ -33,6 +35,14 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
     (
         "a_detached_result_is_dropped_once",
         a_detached_result_is_dropped_once,
+    ),
+    (
+        "every_callback_runs_before_the_waiter",
+        every_callback_runs_before_the_waiter,
+    ),
+    (
+        "a_start_or_its_absence_is_heard",
+        a_start_or_its_absence_is_heard,
     ),
 ];
 
@@ -150,4 +160,50 @@ fn a_detached_result_is_dropped_once() {
         join(owner);
         assert_eq!(tally.count(), 1);
     });
+}
+
+fn every_callback_runs_before_the_waiter() {
+    check(3, || {
+        let tally = Tally::default();
+        let (handle, driver) = submitted(&Tally::default());
+        let seen = Arc::new(AtomicUsize::new(0));
+        let (first, second) = (tally.clone(), tally.clone());
+        handle.on_done(move |outcome| {
+            assert!(outcome.is_ok());
+            // Something that the checker sees, so that others may run while this does.
+            seen.fetch_add(1, Ordering::AcqRel);
+            first.add();
+        });
+        let waiter = spawn(move || {
+            handle.on_done(move |_| second.add());
+            let value = handle.wait().unwrap();
+            assert_eq!(tally.count(), 2, "callbacks run before the news");
+            value.id
+        });
+        assert_eq!(block_on(driver).callbacks_panicked, 0);
+        assert_eq!(join(waiter), 7);
+    });
+}
+
+fn a_start_or_its_absence_is_heard() {
+    for says_so in [true, false] {
+        check(2, move || {
+            let (portal, driver) = Portal::builder().build();
+            let starter = spawn(move || {
+                let task = move |started: Started<usize>| async move {
+                    if says_so {
+                        started.started(1);
+                    }
+                    2
+                };
+                match portal.start_task(task) {
+                    Ok((handle, 1)) if says_so => handle.wait(),
+                    Err(StartError::NotStarted(handle)) if !says_so => handle.wait(),
+                    other => unreachable!("{other:?}"),
+                }
+            });
+            assert_eq!(block_on(driver).completed, 1);
+            assert_eq!(join(starter).unwrap(), 2);
+        });
+    }
 }

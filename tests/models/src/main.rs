@@ -25,6 +25,8 @@ mod pool;
 #[cfg(mayhem_model = "loom")]
 mod portal;
 #[cfg(mayhem_model = "loom")]
+mod signals;
+#[cfg(mayhem_model = "loom")]
 mod stream;
 
 #[cfg(mayhem_model = "shuttle")]

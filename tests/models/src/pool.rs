@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mayhem_bridge::{BlockingError, BlockingPool, BusyReason};
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use mayhem_bridge::{BlockingError, BlockingPool, BusyReason, Cancelled, JobContext, Limiter};
 
 use crate::world::{Tally, block_on, check, join, pass_time, spawn};
 
@@ -35,6 +37,22 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
     (
         "a_jobs_result_is_not_lost_to_a_timeout",
         a_jobs_result_is_not_lost_to_a_timeout,
+    ),
+    (
+        "a_cancel_wakes_a_sleeping_job",
+        a_cancel_wakes_a_sleeping_job,
+    ),
+    (
+        "a_permit_is_held_until_the_thread_returns",
+        a_permit_is_held_until_the_thread_returns,
+    ),
+    (
+        "an_unused_permit_goes_to_the_next",
+        an_unused_permit_goes_to_the_next,
+    ),
+    (
+        "a_shutdown_calls_back_those_in_line",
+        a_shutdown_calls_back_those_in_line,
     ),
 ];
 
@@ -203,5 +221,100 @@ fn a_jobs_result_is_not_lost_to_a_timeout() {
         };
         join(time);
         assert_eq!((value.id, tally.count()), (7, 0));
+    });
+}
+
+fn a_cancel_wakes_a_sleeping_job() {
+    check(3, || {
+        let pool = pool(1, 1);
+        let job = pool.run("sleeps", |cx| cx.sleep(Duration::MAX)).unwrap();
+        let token = job.cancel_token();
+        let canceller = spawn(move || token.cancel());
+        match job.wait() {
+            Ok(Err(Cancelled)) | Err(BlockingError::Cancelled) => {}
+            other => unreachable!("{other:?}"),
+        }
+        join(canceller);
+    });
+}
+
+fn a_permit_is_held_until_the_thread_returns() {
+    check(2, || {
+        let limiter = Limiter::new(1);
+        let pool = BlockingPool::builder()
+            .threads(2)
+            .limiter(&limiter)
+            .keep_alive(LATER)
+            .build();
+        let inside = Arc::new(AtomicUsize::new(0));
+        let crowds = Tally::default();
+        let work = || {
+            let (inside, crowds) = (Arc::clone(&inside), crowds.clone());
+            move |_: &JobContext| {
+                if inside.fetch_add(1, Ordering::AcqRel) > 0 {
+                    crowds.add();
+                }
+                inside.fetch_sub(1, Ordering::AcqRel);
+            }
+        };
+        let given_up = pool
+            .run("given up", work())
+            .unwrap()
+            .abandon_on_cancel(true);
+        let canceller = spawn(move || {
+            given_up.cancel();
+            match given_up.wait() {
+                Ok(()) | Err(BlockingError::Cancelled | BlockingError::Abandoned) => {}
+                other => unreachable!("{other:?}"),
+            }
+        });
+        assert!(pool.run("next", work()).unwrap().wait().is_ok());
+        join(canceller);
+        assert!(pool.shutdown(LATER).is_clean());
+        assert_eq!(crowds.count(), 0, "two jobs at once with one permit");
+        let stats = limiter.stats();
+        assert_eq!((stats.held, stats.waiting, stats.abandoned), (0, 0, 0));
+    });
+}
+
+fn an_unused_permit_goes_to_the_next() {
+    check(2, || {
+        let limiter = Limiter::new(1);
+        let limited = || {
+            BlockingPool::builder()
+                .threads(1)
+                .limiter(&limiter)
+                .keep_alive(LATER)
+        };
+        let (first, second) = (limited().build(), limited().build());
+        let cancelled = first.run("cancelled", |_| ()).unwrap();
+        let canceller = spawn(move || cancelled.cancel());
+        assert!(second.run("next", |_| ()).unwrap().wait().is_ok());
+        join(canceller);
+        assert!(second.run("after that", |_| ()).unwrap().wait().is_ok());
+        drop((first, second));
+    });
+}
+
+fn a_shutdown_calls_back_those_in_line() {
+    check(2, || {
+        let limiter = Limiter::new(1);
+        let limited = || {
+            BlockingPool::builder()
+                .threads(1)
+                .limiter(&limiter)
+                .keep_alive(LATER)
+        };
+        let (first, second) = (limited().build(), limited().build());
+        let holds = first.run("holds the permit", |_| ()).unwrap();
+        let waits = second.run("waits for it", |_| ()).unwrap();
+        let report = second.shutdown(Duration::ZERO);
+        match waits.wait() {
+            Ok(()) => assert!(report.never_started.is_empty(), "{report:?}"),
+            Err(BlockingError::PoolClosed) => assert_eq!(report.never_started, ["waits for it"]),
+            other => unreachable!("{other:?}"),
+        }
+        assert!(holds.wait().is_ok());
+        drop((first, second));
     });
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use mayhem_bridge::{Close, JoinError, Portal, SubmitError};
 
 use crate::world::{Counted, Tally, block_on, check, join, spawn};
@@ -55,19 +55,22 @@ fn a_submission_wakes_the_driver() {
 }
 
 fn a_future_wakes_the_driver() {
-    check(2, || {
+    check(3, || {
         let (portal, driver) = Portal::builder().build();
         let (sink, mut stream) = mayhem_bridge::callback_stream::<usize>("model")
             .overflow(mayhem_bridge::Overflow::Fail)
             .build();
-        let handle = portal
-            .run_coroutine_threadsafe(async move { futures::StreamExt::next(&mut stream).await })
-            .unwrap();
+        // Two waits, so that one wake can come while the other is being answered.
+        let take_two = async move { (stream.next().await, stream.next().await) };
+        let handle = portal.run_coroutine_threadsafe(take_two).unwrap();
         drop(portal);
-        let pusher = spawn(move || assert!(sink.push(7).is_queued()));
+        let pusher = spawn(move || {
+            assert!(sink.push(7).is_queued());
+            assert!(sink.push(8).is_queued());
+        });
         assert_eq!(block_on(driver).completed, 1);
         join(pusher);
-        assert_eq!(handle.wait().unwrap(), Some(7));
+        assert_eq!(handle.wait().unwrap(), (Some(7), Some(8)));
     });
 }
 

@@ -158,7 +158,10 @@ fn in_processes(errands: Vec<Errand>) -> Vec<Ended> {
 fn run_in_process(errand: Errand) -> Ended {
     let this = env::current_exe().expect("a program knows where it is");
     let mut command = Command::new(this);
-    command.args(["one", errand.model]).env_remove("MAYHEM_BUG");
+    command
+        .args(["one", errand.model])
+        .env("RUST_BACKTRACE", "0")
+        .env_remove("MAYHEM_BUG");
     if let Some(bug) = errand.bug {
         command.env("MAYHEM_BUG", bug);
     }

@@ -1,6 +1,7 @@
 //! Pushing and receiving: nothing is lost, nothing is doubled, nobody sleeps for ever.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -109,15 +110,16 @@ fn each_pushed_value_arrives_once() {
 }
 
 fn waiting_producers_are_told_of_room() {
-    for (producers, values, capacity, preemptions) in [(2, 2, 1, 2), (3, 1, 1, 1), (3, 1, 2, 1)] {
-        check(preemptions, move || {
-            let (sink, mut stream) = open(capacity, Overflow::Block);
-            let pushers = push_all(sink, producers, values);
-            let received = block_on(collect(&mut stream));
-            pushers.into_iter().for_each(join);
-            assert_complete(&received, producers, values);
-        });
-    }
+    // A consumer that empties its hand, without the lock, and then reads no more.
+    check(3, || {
+        let (sink, mut stream) = open(2, Overflow::Block);
+        (0..2).for_each(|index| assert_eq!(sink.push((9, index)), Push::Queued));
+        assert_eq!(poll_now(&mut stream), Some((9, 0)));
+        let pushers = push_all(sink, 1, 2);
+        assert_eq!(poll_now(&mut stream), Some((9, 1)));
+        pushers.into_iter().for_each(join);
+        assert_complete(&block_on(collect(&mut stream)), 1, 2);
+    });
     // A capacity of which a quarter is more than one: told late, but told.
     for producers in [1, 2] {
         check(2, move || {
@@ -128,6 +130,16 @@ fn waiting_producers_are_told_of_room() {
             pushers.into_iter().for_each(join);
             assert_eq!(received[..5], [0, 1, 2, 3, 4].map(|index| (9, index)));
             assert_complete(&received[5..], producers, 1);
+        });
+    }
+    // Many of them.
+    for (producers, values, capacity, preemptions) in [(2, 2, 1, 2), (3, 1, 1, 1), (3, 1, 2, 1)] {
+        check(preemptions, move || {
+            let (sink, mut stream) = open(capacity, Overflow::Block);
+            let pushers = push_all(sink, producers, values);
+            let received = block_on(collect(&mut stream));
+            pushers.into_iter().for_each(join);
+            assert_complete(&received, producers, values);
         });
     }
 }
@@ -240,8 +252,10 @@ fn a_dropped_receive_loses_nothing() {
             let pushers = push_all(sink, 1, values);
             let mut received = Vec::new();
             // A receive that is given up, as in a race of two futures: once before, once between.
+            let mut cx = Context::from_waker(Waker::noop());
             for _ in 0..2 {
-                received.extend(poll_now(&mut stream));
+                let mut receive = pin!(stream.next_batch(&mut received, 1));
+                let _ = receive.as_mut().poll(&mut cx);
             }
             received.extend(block_on(collect(&mut stream)));
             pushers.into_iter().for_each(join);

@@ -38,10 +38,12 @@ pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.max_branches = 20_000;
+    let before = runs();
     builder.check(move || {
         begin_run();
         model();
     });
+    eprintln!("{} runs", runs() - before);
 }
 
 /// Counts how often its values were dropped, unseen by the checker: it costs no interleavings.
