@@ -248,15 +248,16 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn inspect(path: &Path, connection: &Connection) -> Result<Contents, StoreError> {
-    let header = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let tables = || {
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
-            row.get::<_, i64>(0)
-        })
-    };
-    let (application, version, tables) = header("application_id")
-        .and_then(|application| Ok((application, header("user_version")?, tables()?)))
-        .map_err(|error| StoreError::from_sqlite(path, &error))?;
+    // One transaction, one state of the file: another process may be making it at this moment.
+    let header = connection.unchecked_transaction().and_then(|transaction| {
+        let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let count = "SELECT count(*) FROM sqlite_schema";
+        // First, since this is what fixes the state that the transaction sees.
+        let tables: i64 = transaction.query_row(count, [], |row| row.get(0))?;
+        Ok((number("application_id")?, number("user_version")?, tables))
+    });
+    let (application, version, tables) =
+        header.map_err(|error| StoreError::from_sqlite(path, &error))?;
     match (application, version) {
         (APPLICATION_ID, SCHEMA_VERSION) => Ok(Contents::Journal),
         (APPLICATION_ID, _) => {

@@ -28,8 +28,10 @@ impl Service {
     pub(crate) fn start(place: &Place, mut command: Command) -> Self {
         let service = Self(Some(command.stdin(Stdio::null()).spawn().unwrap()));
         until("the service answers", || {
-            let status = place.run(&["status", "--json"]).json();
-            status[0]["threads"] != serde_json::json!([])
+            // At every moment of its start: a reader finds either nothing or all of a new file.
+            let status = place.run(&["status", "--json"]);
+            assert_eq!(status.code, Some(0), "{}", status.stderr);
+            status.json()[0]["threads"] != serde_json::json!([])
         });
         service
     }
