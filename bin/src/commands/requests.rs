@@ -118,13 +118,12 @@ fn open(message: &Browsed) -> HistoryRow {
 fn dead(message: &DeadLetter) -> HistoryRow {
     let detail = format!("dead letter of the queue: {}", message.reason);
     let id = message.id.to_string();
-    row(
-        id,
-        &message.payload,
-        Outcome::Failed,
-        detail,
-        message.attempts,
-    )
+    // As the daemon will write it when it finds the letter.
+    let outcome = match Request::parse(&id, &message.payload) {
+        Ok(_) => Outcome::Failed,
+        Err(_) => Outcome::Malformed,
+    };
+    row(id, &message.payload, outcome, detail, message.attempts)
 }
 
 fn row(id: String, payload: &[u8], outcome: Outcome, detail: String, attempts: u32) -> HistoryRow {

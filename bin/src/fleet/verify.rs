@@ -75,6 +75,7 @@ impl Proof<'_> {
     async fn changed(&self, remote: &Remote, before: &Identity) -> Result<Identity, VerifyError> {
         let every = self.probe.map_or(ASK_EVERY, |probe| probe.every);
         let mut is_same = false;
+        let mut last_unknown = None;
         loop {
             let asked = Instant::now();
             let present = remote.identity(self.pool, self.deadline).await;
@@ -86,8 +87,11 @@ impl Proof<'_> {
             };
             // A question that the deadline cut off has no answer, and the one before it stands.
             is_same = unknown.is_none() || (is_over && is_same);
+            if !is_over || last_unknown.is_none() {
+                last_unknown = unknown;
+            }
             if is_over {
-                return Err(match unknown {
+                return Err(match last_unknown {
                     Some(unknown) if !is_same => VerifyError::Lost(unknown),
                     _ => VerifyError::Failed(format!(
                         "{} was not restarted: it is {before} still",
@@ -111,11 +115,11 @@ impl Proof<'_> {
             };
         };
         let mut good_since = None;
-        let mut last = "it was not asked for its health in time".to_owned();
+        let mut last = None;
         loop {
             let asked = Instant::now();
             if asked >= self.deadline {
-                return Err(last);
+                return Err(last.unwrap_or_else(|| "it was not asked for its health".to_owned()));
             }
             match probe.ask(self.pool, self.deadline).await {
                 Ok(()) => {
@@ -123,11 +127,14 @@ impl Proof<'_> {
                     if since.elapsed() >= settle {
                         return Ok(());
                     }
-                    last = format!("healthy too late to be watched for {settle:?}");
+                    last = Some(format!("healthy too late to be watched for {settle:?}"));
                 }
                 Err(detail) => {
                     good_since = None;
-                    last = detail;
+                    // A question that the deadline cut off says less than the answer before it.
+                    if last.is_none() || Instant::now() < self.deadline {
+                        last = Some(detail);
+                    }
                 }
             }
             let next = asked + probe.every.max(ASK_EVERY_MIN);

@@ -174,6 +174,30 @@ fn what_is_no_short_line_is_no_boot_identity() {
 }
 
 #[test]
+fn a_lost_target_is_told_by_its_last_answer_and_not_by_a_question_that_was_cut_off() {
+    let mut rig = rig("true").probed(200);
+    let asked = rig.path("asked");
+    let asked = asked.display();
+    let script =
+        format!("[ -e {asked} ] && exec sleep 1000; echo > {asked}; echo gone >&2; exit 1");
+    let boot_id = ["/bin/sh", "-c", &script].map(str::to_owned);
+    rig.config.groups[0].boot_id = Some(boot_id.to_vec());
+    block_on(async {
+        let fleet = rig.open().await;
+
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let proof = fleet
+            .verify(&first(), Some(&boot("one")), Duration::ZERO, deadline)
+            .await;
+
+        let Err(VerifyError::Lost(detail)) = proof else {
+            panic!("{proof:?}");
+        };
+        assert_eq!(detail, "the boot_id command exited with code 1: gone");
+    });
+}
+
+#[test]
 fn what_a_command_of_before_a_crash_left_running_is_killed_with_its_group() {
     let rig = rig("true");
     let own = format!("leftover-{}", std::process::id());
