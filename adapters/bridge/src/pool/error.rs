@@ -107,7 +107,8 @@ impl std::error::Error for BlockingError {
     }
 }
 
-/// A job was asked to stop; see [`JobContext::check_cancelled`](crate::JobContext::check_cancelled).
+/// A job was asked to stop: see
+/// [`JobContext::check_cancelled`](crate::JobContext::check_cancelled).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 

@@ -133,7 +133,7 @@ impl Shared {
     pub(super) fn claim(&self, id: u64, worker: &Arc<Worker>) -> Option<Queued> {
         let mut state = self.lock();
         let place = state.queue.iter().position(|queued| queued.id == id)?;
-        if self.limiter.is_none() && place < state.free_threads() {
+        if self.limiter.is_none() && place < state.idle_threads() {
             return None;
         }
         let queued = state.queue.remove(place)?;

@@ -102,6 +102,12 @@ impl State {
         self.live_threads().saturating_sub(self.busy)
     }
 
+    /// Threads that run no foreign code: nothing can keep them from coming to the queue.
+    pub(super) fn idle_threads(&self) -> usize {
+        let is_idle = |seat: &&Seat| !seat.is_at_work && !seat.has_ended;
+        self.workers.values().filter(is_idle).count()
+    }
+
     /// The caller of `run_async` that has waited longest, to be woken outside the lock.
     pub(super) fn next_waiting(&mut self) -> Option<Waker> {
         self.waiting.pop_first().map(|(_, waker)| waker)
