@@ -27,7 +27,8 @@ pub enum Format {
     Json,
 }
 
-/// Starts the process's logger over `errors` and has panics logged too; a second call changes nothing.
+/// Starts the process's logger over `errors` and has panics logged too; a second call changes
+/// nothing.
 ///
 /// `verbosity` is 0 for what an operator wants to see, more for detail, less for silence.
 /// `RUST_LOG`, where it is set, decides instead.

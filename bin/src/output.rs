@@ -51,8 +51,8 @@ impl Stdout {
 
     /// The same file, its lines written by a thread of their own: writing never waits for a reader.
     ///
-    /// A reader that is thousands of lines behind loses lines; it is logged, unless it is the log that
-    /// is not read. Without a thread to spare, the lines are written directly.
+    /// A reader that is thousands of lines behind loses lines; it is logged, unless it is the log
+    /// that is not read. Without a thread to spare, the lines are written directly.
     #[must_use]
     pub fn queued(self) -> Self {
         let queue = Queue::start(Arc::clone(&self.shared)).map(Arc::new);

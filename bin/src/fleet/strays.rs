@@ -1,8 +1,8 @@
 //! Children that live although the config has them no longer.
 //!
-//! A group was removed or made smaller while no daemon ran, after a crash or a hurried stop. Nobody can
-//! ask for such a child any more, and it may hold a port. It is reported and not ended at once: a
-//! mistyped config must not take a fleet down. A clean stop ends it like the others.
+//! A group was removed or made smaller while no daemon ran, after a crash or a hurried stop. Nobody
+//! can ask for such a child any more, and it may hold a port. It is reported and not ended at once:
+//! a mistyped config must not take a fleet down. A clean stop ends it like the others.
 
 use std::path::Path;
 use std::sync::Arc;

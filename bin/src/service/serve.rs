@@ -4,6 +4,8 @@
 //! started, drain, flush settlements (all of that is the engine's stop), stop the children, close
 //! the queue and the journal, print the totals, give the lock back.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use super::assembly::{self, Assembly};
 use super::chaos::Chaos;
 use super::dead_letters;
 use super::events::Announcer;
+use super::fatal::Fatal;
 use super::report::{Summary, threads};
 use super::signals::Signals;
 use super::stop::Stopper;
@@ -100,9 +103,9 @@ impl Parts {
         dead_letters::settle(&self.client, &self.journal, &self.pool).await;
         let Setup {
             config,
-            signals,
             announcer,
             chaos,
+            ..
         } = &self.setup;
         let fleet = Fleet::open(Arc::clone(config), self.pool.clone())
             .await
@@ -158,31 +161,33 @@ impl Parts {
                 was_handed_back,
             }
         };
-        let beside = async {
-            let socket = self.listen();
-            future::join5(
-                watch_signals(signals, &stopper),
-                async {
-                    fatal.raised().await;
-                    stopper.hand_over();
-                },
-                async {
-                    if let Some(socket) = &socket {
-                        socket.serve(|| status(&fleet)).await;
-                    }
-                },
-                self.tend_dead_letters(),
-                fleet.watch(),
-            )
-            .await;
-            // All that is left to watch is the work itself.
-            future::pending::<()>().await;
-        };
-        let (work, beside) = (std::pin::pin!(work), std::pin::pin!(beside));
-        match future::select(work, beside).await {
+        let beside = self.tend(&fleet, &fatal, &stopper);
+        match future::select(pin!(work), pin!(beside)).await {
             future::Either::Left((ended, _)) => Ok(ended),
-            future::Either::Right(((), work)) => Ok(work.await),
+            future::Either::Right((never, _)) => match never {},
         }
+    }
+
+    /// All that goes on beside the work until it ends: signals, questions, deaths of children.
+    async fn tend(&self, fleet: &Fleet, fatal: &Fatal, stopper: &Stopper) -> Infallible {
+        let socket = self.listen();
+        future::join5(
+            watch_signals(&self.setup.signals, stopper),
+            async {
+                fatal.raised().await;
+                stopper.hand_over();
+            },
+            async {
+                if let Some(socket) = &socket {
+                    socket.serve(|| status(fleet)).await;
+                }
+            },
+            self.tend_dead_letters(),
+            fleet.watch(),
+        )
+        .await;
+        // Only the work's end ends this.
+        future::pending().await
     }
 
     /// Listens for `mandrill status`; without the socket the service still runs.

@@ -85,8 +85,8 @@ impl Handler {
         // Release: see `Signals::count`.
         let nth = self.count.fetch_add(1, Ordering::Release) + 1;
         if nth >= 3 {
-            // The number is stored a few instructions after this thread is woken, by the same signal
-            // handler. Only here is it worth waiting for: nothing may hold up the first two.
+            // The number is stored a few instructions after this thread is woken, by the same
+            // signal handler. Only here is it worth waiting for: nothing may hold up the first two.
             thread::sleep(NUMBER_WAIT);
             // Relaxed: one word that orders nothing else.
             let last = self.last.load(Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Hosts that a command restarts: shell scripts stand for them, a file holds each one's boot identity.
+//! Hosts that a command restarts: shell scripts stand for them, and a file holds each one's boot
+//! identity.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
