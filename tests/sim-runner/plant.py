@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Plants bugs in a copy of the workspace, for the simulation to find.
+
+usage: cp -r WORKSPACE COPY && python3 COPY/tests/sim-runner/plant.py COPY && cd COPY &&
+       RUSTFLAGS="--cfg mayhem_bug" cargo run --release -p mayhem-sim-runner -- --bugs
+
+Each bug is a place in the engine and what is to stand there instead; B("name") asks whether the bug
+of that name is the one to be hunted. A place that is not found any more is printed and is a failure.
+"""
+
+import os
+import re
+import sys
+
+root=sys.argv[1]
+H='consumer/handling.rs';S='consumer/settlements.rs';I='consumer/intake.rs';D='consumer/shutdown.rs';T='lease/table.rs';X='lease/extensions.rs'
+P=[
+(H,'running.shields.is_none() && !lease.is_lost','(running.shields.is_none() || B("ack beside shielded work")) && !lease.is_lost'),
+(H,'.filter(|shields| shields.count > 0) {','.filter(|shields| shields.count > 0 && !B("shielded work not waited for")) {'),
+(S,'let is_held = lease.is_extending','let is_held = !B("nack overtakes extension") && lease.is_extending'),
+(H,'            && std::mem::take(&mut settling.is_held)\n','            && std::mem::take(&mut settling.is_held)\n            && !B("held nack forgotten")\n'),
+(H,'            .is_some_and(|lease| lease.is_extending)\n','            .is_some_and(|lease| lease.is_extending && !B("held nack sent by an older answer"))\n'),
+(X,'            self.queue(member.handle);\n','            if !B("failed extension not tried again") { self.queue(member.handle); }\n'),
+(H,'            after,\n            counted: true,','            after,\n            counted: !B("retry not counted"),'),
+(H,'after });\n                Settle::Nack {\n                    after,\n                    counted: false,','after });\n                Settle::Nack {\n                    after,\n                    counted: B("postponement counted"),'),
+(H,'if attempt >= self.settings.max_deliveries {','if attempt + u32::from(B("dead letter too early")) >= self.settings.max_deliveries && !B("dead letter never") {'),
+(H,'after.unwrap_or_else(','after.filter(|_| !B("wanted delay ignored")).unwrap_or_else('),
+(H,'                return Settle::Nack {\n                    after: Duration::ZERO,\n                    counted: false,','                if B("cancelled handler acked") { return Settle::Ack; }\n                return Settle::Nack {\n                    after: Duration::ZERO,\n                    counted: B("cancelled handler counted"),'),
+(H,'            Finish::Panicked(message) => {\n                let error','            Finish::Panicked(_) if B("panicked handler acked") => return Settle::Ack,\n            Finish::Panicked(message) => {\n                let error'),
+(H,'        if self.running_mut(handle).is_some() {\n            self.stats.totals.panicked','        if self.running_mut(handle).is_some() && !B("panic not told") {\n            self.stats.totals.panicked'),
+(S,'        self.table.unsend(handle);\n        self.settlements.push(handle);','        self.table.unsend(handle);\n        if !B("settlement not sent again") { self.settlements.push(handle); }'),
+(S,'                    self.send_again(now, member.handle);\n                }\n            }','                    if B("failed settlement taken as done") { self.end(member.handle, End::Settled); }\n                    self.send_again(now, member.handle);\n                }\n            }'),
+(S,'Outcome::Done => self.end(','Outcome::Gone if B("refused settlement taken as done") => self.end(member.handle, End::Settled),\n                        Outcome::Done => self.end('),
+(S,'        self.settlements.calls_in_flight -= 1;\n        match answer {','        let is_leaking = B("settle window leaks") && matches!(answer, Answer::Retryable(_));\n        self.settlements.calls_in_flight -= usize::from(!is_leaking);\n        match answer {'),
+(S,'        self.stats.outstanding -= 1;','        self.stats.outstanding -= usize::from(!(B("room leaks on expiry") && matches!(end, End::Expired)));'),
+(S,'        if matches!(lease.owner.stage, Stage::Running(_)) {\n            lease.owner.delivery.set_lease_lost();','        if matches!(lease.owner.stage, Stage::Running(_)) && !B("permit freed on loss") {\n            if !B("loss not told to the handler") { lease.owner.delivery.set_lease_lost(); }'),
+(I,'let may_start = self.stats.phase == Phase::Running','let may_start = (self.stats.phase == Phase::Running || B("start after stop"))'),
+(I,'while may_start && self.stats.running < running_max','while may_start && self.stats.running < running_max + usize::from(B("one permit too many"))'),
+(I,'let room = self.settings.prefetch.saturating_sub(self.table.len());','let held = if B("room not counted") { 0 } else { self.table.len() };\n                let room = self.settings.prefetch.saturating_sub(held);'),
+(I,'self.intake.is_full = room < enough;','self.intake.is_full = room < enough || (self.intake.is_full && B("full for ever"));'),
+(I,'let Some(older) = self.table.find_hashed(hash, &message.id) else {','let found = self.table.find_hashed(hash, &message.id);\n        let Some(older) = found.filter(|_| !B("duplicate not merged")) else {'),
+(I,'        if !is_late {','        if !is_late || B("late duplicate adopted") {'),
+(I,'lease.owner.is_nacked() && message.attempt','!B("redelivery merged with its nack") && lease.owner.is_nacked() && message.attempt'),
+(I,'            .is_some_and(|lease| now >= lease.deadline)\n        {\n            self.lose(older);','            .is_some_and(|lease| now >= lease.deadline && !B("run-out lease adopted"))\n        {\n            self.lose(older);'),
+(I,'                self.intake.failures = failures;','                if !B("receive not tried again") { self.intake.failures = failures; }'),
+(I,'        } else {\n            self.release(handle);','        } else if !B("late arrival kept at stop") {\n            self.release(handle);'),
+(X,'            let deadline = now + duration;','            let deadline = now + duration + duration / 8 * u32::from(B("extension counted too long"));'),
+(X,'            self.stop_timer(handle);\n            self.queue(handle);','            self.stop_timer(handle);\n            if !B("lease never extended") { self.queue(handle); }'),
+(T,'.min(self.settings.lease) / 2;','.min(self.settings.lease) / if B("extension too late") { 512 } else { 2 };\n            let margin = if B("extension too early") { margin * 9 / 5 } else { margin };'),
+(X,'self.settings.lease.min(lease.ends - now)','self.settings.lease.min(if B("longest lease ignored") { self.settings.lease } else { lease.ends - now })'),
+(T,'        if std::mem::take(&mut lease.is_waiting) {','        if !B("settled lease extended") && std::mem::take(&mut lease.is_waiting) {'),
+(T,'            if !is_over {\n','            if !is_over || B("run-out lease not noticed") {\n'),
+(T,'            lease.newer = Some(Box::new(Newer { token, attempt }));','            if !B("first token kept") { lease.newer = Some(Box::new(Newer { token, attempt })); }'),
+(T,'            lease.epoch = lease.epoch.wrapping_add(1);','            lease.epoch = lease.epoch.wrapping_add(u32::from(!B("epoch kept")));'),
+(T,'            lease.is_extending = false;','            lease.is_extending &= B("extension of the older lease awaited");'),
+(X,'    pub(crate) fn extend_failed(&mut self, batch: &[Member], retry_at: Instant) {\n        self.calls_in_flight -= 1;','    pub(crate) fn extend_failed(&mut self, batch: &[Member], retry_at: Instant) {\n        self.calls_in_flight -= usize::from(!B("extend window leaks"));'),
+(D,'        self.shutdown.deadline = phase.limit(&self.shutdown.plan).map(|limit| now + limit);','        self.shutdown.deadline = phase.limit(&self.shutdown.plan).map(|limit| now + limit);\n        if phase == Phase::Draining && B("drain without end") { self.shutdown.deadline = None; }\n        if phase == Phase::Flushing && B("flush without end") { self.shutdown.deadline = None; }'),
+(D,'Phase::Grace if is_late => {','Phase::Grace if is_late && !B("grace without end") => {'),
+(D,'        self.is_cancelling = true;','        if B("handlers not cancelled") { return; }\n        self.is_cancelling = true;'),
+(D,'                2 => self','                2.. if B("second stop ignored") => {}\n                2 => self'),
+(D,'                _ => self.hand','                _ if B("third stop ignored") => {}\n                _ => self.hand'),
+(D,'            self.release(handle);\n        }\n    }','            if !B("unstarted messages kept at stop") { self.release(handle); }\n        }\n    }'),
+(D,'        self.intake.close();','        if !B("source left open at stop") { self.intake.close(); }'),
+(D,'Phase::Flushing if self.intake.is_closed() && self.table.is_empty()','Phase::Flushing if (self.intake.is_closed() || B("late arrivals not awaited")) && (self.table.is_empty() || B("closed before the answers"))'),
+('delivery/mod.rs','        self.scope.aside().waker.wake();','        if !B("cancel without a wake") { self.scope.aside().waker.wake(); }'),
+('delivery/mod.rs','        self.is_cancelled()\n    }','        self.is_cancelled() && !B("cancelled handler goes on")\n    }'),
+('signal.rs','            waker.wake();','            if !B("signal without a wake") { waker.wake(); }'),
+('fan_out/mod.rs','if retries().next().is_some() {','if retries().next().is_some() && !B("failed branch forgotten") {'),
+('fan_out/mod.rs','        delivery.branch_failed(branch','        if B("branch failure told twice") { delivery.branch_failed(branch, error.describe(), required); }\n        delivery.branch_failed(branch'),
+('consumer/engine.rs','        let Some(next) = due.into_iter().flatten().min() else {','        let due = due.into_iter().flatten();\n        let next = if B("sleeps for the last timer") { due.max() } else { due.min() };\n        let Some(next) = next else {'),
+('consumer/engine.rs','                && matches!(lease.owner.stage, Stage::Running(_))\n            {\n                lease.owner.delivery.cancel();','                && matches!(lease.owner.stage, Stage::Running(_))\n                && !B("handlers outlive the consumer")\n            {\n                lease.owner.delivery.cancel();'),
+('backoff.rs','.checked_pow(attempt.saturating_sub(1))','.checked_pow(if B("backoff never grows") { 0 } else { attempt.saturating_sub(1) })'),
+('control.rs','        self.waker.wake();','        if !B("notice without a wake") { self.waker.wake(); }'),
+]
+names=[];bad=0
+for f,old,new in P:
+    p=os.path.join(root,'core/src',f); s=open(p).read()
+    if s.count(old)!=1:
+        print('NOMATCH',s.count(old),f,old[:70].replace('\n','\\n')); bad+=1; continue
+    new=re.sub(r'(?<![A-Za-z0-9_.])B\(', 'crate::bug(', new)
+    names+=re.findall(r'crate::bug\("([^"]+)"\)', new)
+    open(p,'w').write(s.replace(old,new))
+open(os.path.join(root,'core/src/bug.rs'),'w').write('''//! Bugs for the simulation to find. They exist only where the build says `--cfg mayhem_bug`.
+
+/// Whether the bug of this name is planted: the one that the environment names.
+#[cfg(mayhem_bug)]
+pub(crate) fn bug(name: &str) -> bool {
+    static PLANTED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    name == PLANTED.get_or_init(|| std::env::var("MAYHEM_BUG").unwrap_or_default())
+}
+
+/// There are none.
+#[cfg(not(mayhem_bug))]
+pub(crate) const fn bug(_name: &str) -> bool {
+    false
+}
+''')
+p=os.path.join(root,'core/src/lib.rs'); s=open(p).read()
+if 'mod bug;' not in s:
+    s=s.replace('mod broker;\n','mod broker;\nmod bug;\n',1)
+    s=s.replace('pub use backoff::{Backoff, Jitter};','pub use backoff::{Backoff, Jitter};\npub(crate) use bug::bug;',1)
+    open(p,'w').write(s)
+print(len(names),'planted',bad,'unmatched')
+sys.exit(1 if bad else 0)
