@@ -212,7 +212,8 @@ impl<T> Sink<T> {
     /// use futures::{StreamExt, executor::block_on};
     /// use mayhem_bridge::{Overflow, Push, callback_stream};
     ///
-    /// let (sink, mut stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+    /// let (sink, mut stream) =
+    ///     callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
     /// assert_eq!(sink.push(1), Push::Queued);
     /// assert_eq!(sink.push(2), Push::Full(2));
     /// let (ready, is_ready) = mpsc::channel();
