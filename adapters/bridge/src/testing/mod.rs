@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! script: deliver, fail, close: each on a named thread, in the order written
-//! step() ─→ that thread calls the callback ─→ it has returned, or it waits for room: known, at once
+//! step() ─→ that thread calls the callback ─→ it has returned, or it waits for room: known at once
 //! ```
 //!
 //! The threads are real ones and the callback really runs on them, but one step at a time: `step`
