@@ -58,8 +58,8 @@ impl SimClock {
         self.world.stolen()
     }
 
-    /// Suspends the machine inside a poll: as [`block`](Self::block), but the monotonic clock stands
-    /// still.
+    /// Suspends the machine inside a poll: as [`block`](Self::block), but the monotonic clock
+    /// stands still.
     pub fn suspend(&self, duration: Duration) {
         self.world.suspend(duration);
     }

@@ -202,7 +202,8 @@ impl Simulation {
     ///
     /// # Errors
     ///
-    /// [`Hang`] when it cannot get there, or breaks a promise on the way. `main` has been dropped then; the tasks have not.
+    /// [`Hang`] when it cannot get there, or breaks a promise on the way. `main` has been dropped
+    /// then; the tasks have not.
     ///
     /// # Panics
     ///
