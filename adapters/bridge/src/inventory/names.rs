@@ -1,7 +1,7 @@
-//! Threads that are known by their names alone.
+//! Threads that are known by their names alone, or not at all.
 
-use super::os::{cut, started_at};
-use super::{ThreadInfo, ThreadKind};
+use super::os::{cut, os_name, started_at};
+use super::{ThreadInfo, ThreadKind, ThreadState};
 use crate::sync::plain::Mutex;
 use crate::sync::unique_id;
 
@@ -22,6 +22,19 @@ pub(super) fn claim_names(prefix: String, owner: String) -> u64 {
 
 pub(super) fn end_names(id: u64) {
     CLAIMS.lock().retain(|claim| claim.id != id);
+}
+
+/// A thread of which only the operating system knows.
+pub(super) fn unclaimed(os_id: u32) -> ThreadInfo {
+    ThreadInfo {
+        name: os_name(os_id),
+        owner: "unclaimed".to_owned(),
+        kind: ThreadKind::Unclaimed,
+        job: None,
+        os_id: Some(os_id).filter(|os_id| *os_id != 0),
+        state: ThreadState::Unknown,
+        since: None,
+    }
 }
 
 /// An unclaimed thread, with the owner that its name gives it, if any.

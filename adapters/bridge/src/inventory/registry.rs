@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::names::named;
+use super::names::{named, unclaimed};
 use super::os::{current_os_id, cut, os_ids, os_name};
 use super::presence::polls;
 use super::{ThreadInfo, ThreadKind, ThreadState};
@@ -335,18 +335,6 @@ pub(super) fn snapshot() -> Vec<ThreadInfo> {
     threads.extend(rest.filter(is_other).map(named));
     threads.sort_by_key(|thread| (!thread.is_claimed(), thread.os_id));
     threads
-}
-
-fn unclaimed(os_id: u32) -> ThreadInfo {
-    ThreadInfo {
-        name: os_name(os_id),
-        owner: "unclaimed".to_owned(),
-        kind: ThreadKind::Unclaimed,
-        job: None,
-        os_id: Some(os_id).filter(|os_id| *os_id != 0),
-        state: ThreadState::Unknown,
-        since: None,
-    }
 }
 
 /// The key of the current thread's record; `None` while the thread is ending.
