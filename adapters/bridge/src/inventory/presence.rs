@@ -27,9 +27,11 @@ impl Presence {
         presence
     }
 
-    /// The poll begins on the current thread.
-    pub(crate) fn begin(&self) {
-        *self.polled_by.lock() = current_key().map(|key| (key, Instant::now()));
+    /// The poll begins on the current thread, at the instant returned.
+    pub(crate) fn begin(&self) -> Instant {
+        let now = Instant::now();
+        *self.polled_by.lock() = current_key().map(|key| (key, now));
+        now
     }
 
     /// The poll has ended.

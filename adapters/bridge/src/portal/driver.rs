@@ -32,7 +32,7 @@ pub struct Driver {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            engine: Engine::new(shared, Anywhere { spawner: None }),
+            engine: Engine::new(shared, Anywhere::default()),
         }
     }
 
@@ -82,8 +82,10 @@ impl fmt::Debug for Driver {
 }
 
 /// Jobs that may move between threads, polled in place or spawned.
+#[derive(Default)]
 struct Anywhere {
     spawner: Option<Box<dyn Spawn + Send>>,
+    husks: Vec<BoxFuture<'static, ()>>,
 }
 
 impl Host for Anywhere {
@@ -110,4 +112,20 @@ impl Host for Anywhere {
         }
         None
     }
+    fn keep_husk(&mut self, husk: BoxFuture<'static, ()>) {
+        if self.husks.len() < HUSKS_MAX {
+            self.husks.push(husk);
+        }
+    }
+
+    fn leave_husks(&mut self, husks: &mut Vec<BoxFuture<'static, ()>>) {
+        while husks.len() < HUSKS_MAX
+            && let Some(husk) = self.husks.pop()
+        {
+            husks.push(husk);
+        }
+    }
 }
+
+/// How many ended jobs wait to be freed, on either side: some for each of a few busy callers.
+const HUSKS_MAX: usize = 8;

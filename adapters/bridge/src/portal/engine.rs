@@ -6,12 +6,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::PortalStats;
 use super::seats::Seats;
 use super::shared::{Entry, Phase, Shared};
 use crate::context::{Inside, Place, enter};
 use crate::panic::discard;
-use crate::sync::{Arc, Instant, bug};
+use crate::sync::plain::Instant;
+use crate::sync::{Arc, bug};
 
 /// How many futures one poll polls before other tasks get their turn.
 const BUDGET: usize = 64;
@@ -23,6 +26,12 @@ pub(super) trait Host {
 
     /// The job to poll here; `None` if it runs elsewhere.
     fn admit(&mut self, shared: &Arc<Shared>, entry: Entry) -> Option<Pin<Box<Self::Job>>>;
+
+    /// What is left of a job that has ended: memory, and no code of anybody's.
+    fn keep_husk(&mut self, husk: Pin<Box<Self::Job>>);
+
+    /// Leaves husks for the threads that submit: memory is cheapest freed where it was allocated.
+    fn leave_husks(&mut self, husks: &mut Vec<BoxFuture<'static, ()>>);
 }
 
 /// A driver without its outside.
@@ -62,7 +71,8 @@ impl<H: Host> Engine<H> {
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<PortalStats> {
         let shared = Arc::clone(&self.shared);
-        let _polling = Polling::begin(&shared);
+        let polling = Polling::begin(&shared);
+        let mut before = polling.since;
         let mut alarm = Alarm::default();
         let mut budget = BUDGET;
         loop {
@@ -77,9 +87,10 @@ impl<H: Host> Engine<H> {
                 }
                 Found::Work => {
                     alarm.set(cx);
-                    self.work(&mut budget);
-                    if self.queue.is_empty() && self.ready.is_empty() {
-                        shared.spin_for_work();
+                    self.work(&mut budget, &mut before);
+                    let is_done = self.queue.is_empty() && self.ready.is_empty();
+                    if is_done && shared.spin_for_work() {
+                        before = Instant::now();
                     }
                 }
                 Found::NoAlarm => alarm.set(cx),
@@ -103,6 +114,7 @@ impl<H: Host> Engine<H> {
             self.drop_jobs();
             state = self.shared.lock();
         }
+        self.host.leave_husks(&mut state.husks);
         state.counts.poll_max = state.counts.poll_max.max(self.longest);
         if self.queue.is_empty() && self.ready.is_empty() {
             std::mem::swap(&mut state.queue, &mut self.queue);
@@ -122,24 +134,28 @@ impl<H: Host> Engine<H> {
         Found::Nothing
     }
 
-    /// Polls what was woken, then what is new, until the budget is used up.
-    fn work(&mut self, budget: &mut usize) {
-        let mut before = Instant::now();
+    /// Polls what was woken, then what is new, until the budget is used up. `before` is when the
+    /// next poll of a job begins, or a little earlier: the clock is a large part of a small poll.
+    fn work(&mut self, budget: &mut usize, before: &mut Instant) {
         while *budget > 0 {
             if let Some(seat) = self.ready.pop_front() {
-                self.seats.poll(seat);
+                if let Some(husk) = self.seats.poll(seat) {
+                    self.host.keep_husk(husk);
+                }
             } else if let Some(entry) = self.queue.pop_front() {
-                if let Some(job) = self.host.admit(&self.shared, entry) {
-                    self.seats.admit(&self.shared, job);
+                if let Some(job) = self.host.admit(&self.shared, entry)
+                    && let Some(husk) = self.seats.admit(&self.shared, job)
+                {
+                    self.host.keep_husk(husk);
                 }
             } else {
                 break;
             }
             *budget -= 1;
             let after = Instant::now();
-            let took = after.saturating_duration_since(before);
+            let took = after.saturating_duration_since(*before);
             self.longest = self.longest.max(took);
-            before = after;
+            *before = after;
         }
     }
 
@@ -188,13 +204,14 @@ impl Alarm {
 /// While it lives, this thread is known to be inside the portal, here and in the inventory.
 struct Polling<'a> {
     shared: &'a Shared,
+    since: Instant,
     _inside: Inside,
 }
 
 impl<'a> Polling<'a> {
     fn begin(shared: &'a Shared) -> Self {
-        shared.presence.begin();
         Self {
+            since: shared.presence.begin(),
             shared,
             _inside: enter(Place::Portal(shared.id)),
         }

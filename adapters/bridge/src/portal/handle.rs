@@ -22,6 +22,8 @@ use crate::sync::{Arc, Instant};
 pub struct PortalHandle<T> {
     ticket: Arc<Ticket<T>>,
     aborts: bool,
+    /// The outcome was handed out.
+    is_spent: bool,
 }
 
 /// How far a future has got at the end of a [`PortalHandle::cancel_and_wait`].
@@ -42,6 +44,7 @@ impl<T> PortalHandle<T> {
         Self {
             ticket,
             aborts: false,
+            is_spent: false,
         }
     }
 
@@ -58,12 +61,7 @@ impl<T> PortalHandle<T> {
     ///
     /// Parks the thread: for plain threads only.
     pub fn wait(self) -> Result<T, JoinError> {
-        match self.wait_until(None) {
-            Unwound::Gone(outcome) => outcome,
-            Unwound::WouldDeadlock(_, deadlock) => Err(JoinError::WouldDeadlock(deadlock)),
-            // Never: there is no deadline.
-            Unwound::Late(_) => Err(JoinError::PortalClosed),
-        }
+        self.wait_until(None).into_outcome()
     }
 
     /// Waits for the result, at most `patience`.
@@ -181,39 +179,67 @@ impl<T> PortalHandle<T> {
         self.ticket.slot.is_done()
     }
 
-    fn wait_until(self, patience: Option<Duration>) -> Unwound<T> {
-        let slot = &self.ticket.slot;
-        if let Some(outcome) = slot.take() {
+    fn wait_until(mut self, patience: Option<Duration>) -> Unwound<T> {
+        if let Some(outcome) = self.ticket.slot.take() {
+            self.is_spent = true;
             return Unwound::Gone(outcome);
         }
         if let Some(deadlock) = self.ticket.shared.deadlock() {
             return Unwound::WouldDeadlock(self, deadlock);
         }
+        self.park(patience)
+    }
+
+    /// Waits where waiting is no deadlock.
+    pub(super) fn park(mut self, patience: Option<Duration>) -> Unwound<T> {
         // Too far away to be an instant is never.
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-        if let Some(outcome) = slot.spin(self.ticket.shared.spin) {
-            return Unwound::Gone(outcome);
+        let Ticket { slot, shared, .. } = &*self.ticket;
+        let outcome = slot.spin(shared.spin).or_else(|| {
+            warn_if_driving(&shared.name);
+            match patience {
+                // In a pool's job: runs meanwhile what the future asks of that pool.
+                None => wait_helping(slot),
+                Some(_) => slot.wait_until(deadline),
+            }
+        });
+        match outcome {
+            Some(outcome) => {
+                self.is_spent = true;
+                Unwound::Gone(outcome)
+            }
+            None => Unwound::Late(self),
         }
-        warn_if_driving(&self.ticket.shared.name);
-        let outcome = match patience {
-            // In a pool's job: runs meanwhile what the future asks of that pool.
-            None => wait_helping(slot),
-            Some(_) => slot.wait_until(deadline),
-        };
-        outcome.map_or_else(|| Unwound::Late(self), Unwound::Gone)
+    }
+}
+
+impl<T> Unwound<T> {
+    /// The outcome, where there is no deadline.
+    pub(super) fn into_outcome(self) -> Result<T, JoinError> {
+        match self {
+            Self::Gone(outcome) => outcome,
+            Self::WouldDeadlock(_, deadlock) => Err(JoinError::WouldDeadlock(deadlock)),
+            // Never: only a deadline makes it late.
+            Self::Late(_) => Err(JoinError::PortalClosed),
+        }
     }
 }
 
 impl<T> Future for PortalHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.ticket.slot.poll_take(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = self.ticket.slot.poll_take(cx);
+        self.is_spent |= outcome.is_ready();
+        outcome
     }
 }
 
 impl<T> Drop for PortalHandle<T> {
     fn drop(&mut self) {
+        if self.is_spent {
+            return;
+        }
         if self.aborts && !self.is_done() {
             self.ticket.cancel();
         }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::future::LocalBoxFuture;
+use futures::future::{BoxFuture, LocalBoxFuture};
 
 use super::engine::{Engine, Host};
 use super::error::SubmitError;
@@ -149,4 +149,8 @@ impl Host for Here {
             Entry::Make(make) => Some(make()),
         }
     }
+
+    fn keep_husk(&mut self, _: LocalBoxFuture<'static, ()>) {}
+
+    fn leave_husks(&mut self, _: &mut Vec<BoxFuture<'static, ()>>) {}
 }

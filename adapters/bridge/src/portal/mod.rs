@@ -177,7 +177,11 @@ impl Portal {
         F::Output: Send + 'static,
     {
         match self.reserve_to_wait() {
-            Ok(()) => self.submit(Permit::new(&self.shared), future).wait(),
+            // Looked for deadlocks already.
+            Ok(()) => self
+                .submit(Permit::new(&self.shared), future)
+                .park(None)
+                .into_outcome(),
             Err(Refused::WouldDeadlock(deadlock)) => Err(JoinError::WouldDeadlock(deadlock)),
             Err(Refused::Closed | Refused::Full) => Err(JoinError::PortalClosed),
         }

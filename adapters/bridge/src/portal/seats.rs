@@ -32,8 +32,8 @@ impl<J: Future<Output = ()> + ?Sized> Seats<J> {
         }
     }
 
-    /// Seats a job and polls it at once.
-    pub(super) fn admit(&mut self, shared: &Arc<Shared>, job: Pin<Box<J>>) {
+    /// Seats a job and polls it at once; gives it back if it has ended.
+    pub(super) fn admit(&mut self, shared: &Arc<Shared>, job: Pin<Box<J>>) -> Option<Pin<Box<J>>> {
         let index = self.free.pop().unwrap_or_else(|| {
             let bell = Arc::new(Bell {
                 shared: Arc::clone(shared),
@@ -46,28 +46,33 @@ impl<J: Future<Output = ()> + ?Sized> Seats<J> {
             self.seats.len() - 1
         });
         self.seats[index].job = Some(job);
-        self.poll(index);
+        self.poll(index)
     }
 
-    /// Polls the job in this seat, if there is one.
-    pub(super) fn poll(&mut self, index: usize) {
+    /// Polls the job in this seat, if there is one; gives it back if it has ended.
+    pub(super) fn poll(&mut self, index: usize) -> Option<Pin<Box<J>>> {
         let seat = &mut self.seats[index];
         // AcqRel: a wake before this is seen by the poll below, a wake after it rings again.
         if !bug("a_bell_is_reset_after_the_poll") {
             seat.bell.has_rung.swap(false, Ordering::AcqRel);
         }
-        let Some(job) = &mut seat.job else { return };
+        let job = seat.job.as_mut()?;
         let mut cx = Context::from_waker(&seat.waker);
-        // Jobs contain their futures; what still comes out is the end of the job.
-        if let Ok(Poll::Pending) = contain(|| job.as_mut().poll(&mut cx)) {
+        let polled = contain(|| job.as_mut().poll(&mut cx));
+        if matches!(polled, Ok(Poll::Pending)) {
             if bug("a_bell_is_reset_after_the_poll") {
                 seat.bell.has_rung.swap(false, Ordering::AcqRel);
             }
-            return;
+            return None;
         }
         let job = seat.job.take();
         self.free.push(index);
+        if polled.is_ok() {
+            return job;
+        }
+        // Jobs contain their futures; if something comes out nevertheless, the job has ended.
         discard(job);
+        None
     }
 
     /// Drops every job, one by one: the panic of one destructor must not keep another's handle

@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) ready: VecDeque<usize>,
     /// The driver's waker, while it waits; none while it is polled or was woken.
     pub(super) driver: Option<Waker>,
+    /// Ended jobs whose memory a submitting thread frees.
+    pub(super) husks: Vec<BoxFuture<'static, ()>>,
     pub(super) counts: PortalStats,
     /// Jobs that run as tasks of their own, and their wakers.
     spawned: BTreeMap<u64, Waker>,
@@ -98,6 +100,7 @@ impl Shared {
             queue: VecDeque::new(),
             ready: VecDeque::new(),
             driver: None,
+            husks: Vec::new(),
             counts: PortalStats::default(),
             spawned: BTreeMap::new(),
             outstanding: 0,
@@ -152,7 +155,9 @@ impl Shared {
             return Some(job);
         }
         state.queue.push_back(job);
+        let husk = state.husks.pop();
         self.tell_driver(state);
+        drop(husk);
         None
     }
 
@@ -270,15 +275,16 @@ impl Shared {
         self.lock().phase == Phase::Cancelling
     }
 
-    /// Looks for work `spin` times without the lock.
-    pub(super) fn spin_for_work(&self) {
+    /// Looks for work `spin` times without the lock; whether there is some.
+    pub(super) fn spin_for_work(&self) -> bool {
         for _ in 0..self.spin {
             // Relaxed: only a hint, the driver looks again under the lock.
             if self.has_work.0.load(Ordering::Relaxed) {
-                return;
+                return true;
             }
             std::hint::spin_loop();
         }
+        false
     }
 
     /// The driver has taken all there was. Call it under the lock.
