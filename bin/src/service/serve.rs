@@ -61,6 +61,8 @@ pub(crate) fn serve(setup: Setup, companion: Option<Companion>) -> Result<(), Fa
     let service = &setup.config.service;
     let lock = Lock::take(&service.state)?;
     let _driver = mayhem_bridge::register_driver("mandrill");
+    let _claims = [("ctrl-c", "mandrill"), ("async-io", "smol")]
+        .map(|(name, owner)| mayhem_bridge::claim_threads(name, owner));
     let journal = Journal::open(&service.state).map_err(|error| store(&error))?;
     let client = queue::open(service)?;
     let pool = BlockingPool::builder()
