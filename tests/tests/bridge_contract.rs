@@ -4,6 +4,8 @@
 //! woken task there and then, so a task that blocks until a foreign thread has done something must
 //! not be woken by that thread.
 
+#[path = "bridge_contract/calling.rs"]
+mod calling;
 #[path = "bridge_contract/executors.rs"]
 mod executors;
 #[path = "bridge_contract/hostile.rs"]
@@ -66,6 +68,13 @@ macro_rules! contracts {
                 a_blocking_push_from_a_job_is_refused_when_it_would_wait,
                 a_dropped_driver_fails_every_waiter,
                 a_result_is_awaited_on_the_executor_itself,
+            },
+            calling::{
+                a_cancel_that_was_waited_for_has_dropped_the_future,
+                a_callback_has_run_when_the_waiter_goes_on,
+                a_starter_hears_of_the_start_or_of_the_end,
+                a_submission_waits_for_room_as_long_as_it_was_told,
+                callers_that_spin_get_their_own_results,
             },
             pool::{
                 blocking_work_waits_for_room_and_stays_within_its_bounds,
