@@ -9,7 +9,9 @@ mod leases;
 mod local;
 mod measure;
 mod portal;
+mod processors;
 mod table;
+mod targets;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,12 +37,23 @@ struct Arguments {
     /// Print one JSON object per case and peer instead of a table.
     #[arg(long)]
     json: bool,
+
+    /// Do what is counted, and nothing else: how `instructions` runs itself.
+    #[arg(long, hide = true, value_name = "PEER")]
+    under_callgrind: Option<String>,
+
+    /// How often, with `--under-callgrind`.
+    #[arg(long, hide = true, default_value_t = 1)]
+    bursts: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Suite {
-    /// 1, 2 and 4 foreign threads to one async consumer, and a portal's round trip.
+    /// 1, 2 and 4 foreign threads to one async consumer, its wakes and allocations, and a portal's
+    /// round trip.
     Bridge,
+    /// Instructions per message through the bridge; needs valgrind.
+    Instructions,
     /// A handler with a lease and a fan-out of two per message.
     Engine,
     /// What it costs to keep leases alive.
@@ -64,6 +77,9 @@ fn main() -> ExitCode {
 
 /// Runs the suites asked for, printing each case as soon as it is measured.
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(peer) = &arguments.under_callgrind {
+        return bridge::under_callgrind(peer, arguments.bursts);
+    }
     let effort = if arguments.quick {
         Effort::QUICK
     } else {
@@ -73,7 +89,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Bridge, bridge::one_thread),
         (Suite::Bridge, bridge::two_threads),
         (Suite::Bridge, bridge::four_threads),
+        (Suite::Bridge, bridge::executors_one_thread),
+        (Suite::Bridge, bridge::executors_four_threads),
+        (Suite::Bridge, bridge::allocations),
+        (Suite::Bridge, bridge::wake_latency),
         (Suite::Bridge, portal::round_trip),
+        (Suite::Bridge, portal::round_trip_spinning),
+        (Suite::Instructions, bridge::instructions),
         (Suite::Engine, engine::fan_out),
         (Suite::Leases, leases::keep),
         (Suite::Local, local::publish_to_ack),
@@ -81,8 +103,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.json && cfg!(debug_assertions) {
         eprintln!("mayhem-bench: built without --release: the figures mean nothing");
     }
+    let mut measured = Vec::new();
     for (suite, case) in cases {
         if arguments.suite != Suite::All && arguments.suite != *suite {
+            continue;
+        }
+        if arguments.suite == Suite::All && *suite == Suite::Instructions && is_without_valgrind()?
+        {
             continue;
         }
         let rows = case(effort)?;
@@ -95,8 +122,26 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             stdout.write_all(table::render(&rows).as_bytes())?;
         }
         stdout.flush()?;
+        measured.extend(rows);
+    }
+    if !arguments.json {
+        io::stdout().write_all(targets::render(&measured).as_bytes())?;
     }
     Ok(())
+}
+
+/// Whether the instructions cannot be counted, which is told; where CI is set it is a failure.
+fn is_without_valgrind() -> Result<bool, Failure> {
+    if bridge::can_count_instructions() {
+        return Ok(false);
+    }
+    let text =
+        "instructions are not counted: valgrind is missing (Debian: apt-get install valgrind)";
+    if std::env::var_os("CI").is_some() {
+        return Err(text.into());
+    }
+    eprintln!("mayhem-bench: {text}");
+    Ok(true)
 }
 
 /// Measures one case.

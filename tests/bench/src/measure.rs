@@ -79,6 +79,15 @@ pub(crate) enum Unit {
     /// Messages per second; more is better.
     #[serde(rename = "msg/s")]
     MessagesPerSecond,
+    /// Wall nanoseconds from a push to the woken consumer; less is better.
+    #[serde(rename = "ns/wake")]
+    NanosPerWake,
+    /// Allocations per message, the message's own apart; less is better.
+    #[serde(rename = "allocs/msg")]
+    AllocationsPerMessage,
+    /// Instructions per message; less is better.
+    #[serde(rename = "instr/msg")]
+    InstructionsPerMessage,
 }
 
 impl Unit {
@@ -89,6 +98,18 @@ impl Unit {
             Self::NanosPerCall => "ns/call",
             Self::CpuNanosPerExtension => "cpu ns/extension",
             Self::MessagesPerSecond => "msg/s",
+            Self::NanosPerWake => "ns/wake",
+            Self::AllocationsPerMessage => "allocs/msg",
+            Self::InstructionsPerMessage => "instr/msg",
+        }
+    }
+
+    /// Digits after the point that are not noise.
+    pub(crate) fn digits(self) -> usize {
+        if self == Self::AllocationsPerMessage {
+            4
+        } else {
+            1
         }
     }
 
@@ -146,35 +167,56 @@ pub(crate) fn interleave(
     effort: Effort,
     mut peers: Vec<Peer<'_>>,
 ) -> Result<Vec<Row>, Failure> {
-    for peer in &mut peers {
-        (peer.run)((n / 10).max(1))?;
+    let peers = peers.iter_mut().map(|peer| {
+        let run = |n| (peer.run)(n).map(|sample| unit.value(sample));
+        (peer.name, run)
+    });
+    interleave_values(case, n, unit, effort, peers.collect())
+}
+
+/// As [`interleave`], for peers that say the value themselves.
+///
+/// # Errors
+///
+/// The first failure of a peer.
+pub(crate) fn interleave_values(
+    case: &str,
+    n: u64,
+    unit: Unit,
+    effort: Effort,
+    mut peers: Vec<(&'static str, impl FnMut(u64) -> Result<f64, Failure>)>,
+) -> Result<Vec<Row>, Failure> {
+    for (_, run) in &mut peers {
+        run((n / 10).max(1))?;
     }
     let mut values = vec![Vec::with_capacity(effort.repeats); peers.len()];
     for _ in 0..effort.repeats {
-        for (peer, values) in peers.iter_mut().zip(&mut values) {
-            values.push(unit.value((peer.run)(n)?));
+        for ((_, run), values) in peers.iter_mut().zip(&mut values) {
+            values.push(run(n)?);
         }
     }
-    let rows = peers.iter().zip(values).map(|(peer, mut values)| {
-        values.sort_by(f64::total_cmp);
-        let median = values[values.len() / 2];
-        Row {
-            case: case.to_owned(),
-            peer: peer.name,
-            n,
-            value: round(median),
-            unit,
-            min: round(values[0]),
-            max: round(values[values.len() - 1]),
-            median_ns: (unit == Unit::NanosPerMessage).then(|| round(median)),
-        }
-    });
-    Ok(rows.collect())
+    let rows = peers.iter().zip(values);
+    Ok(rows
+        .map(|((peer, _), values)| row(case, peer, n, unit, values))
+        .collect())
 }
 
-/// One digit after the point: the rest is noise.
-fn round(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
+/// The line for what the runs of one peer gave.
+pub(crate) fn row(case: &str, peer: &'static str, n: u64, unit: Unit, mut values: Vec<f64>) -> Row {
+    values.sort_by(f64::total_cmp);
+    let scale = 10_f64.powi(i32::try_from(unit.digits()).unwrap_or(0));
+    let rounded = |value: f64| (value * scale).round() / scale;
+    let median = rounded(values[values.len() / 2]);
+    Row {
+        case: case.to_owned(),
+        peer,
+        n,
+        value: median,
+        unit,
+        min: rounded(values[0]),
+        max: rounded(values[values.len() - 1]),
+        median_ns: (unit == Unit::NanosPerMessage).then_some(median),
+    }
 }
 
 /// The name of our own peer in every case.

@@ -24,14 +24,16 @@ pub(crate) fn render(rows: &[Row]) -> String {
     );
     for row in rows {
         let ratio = match ours {
-            Some(ours) if row.peer != OURS => {
+            // Not of nothing: there is no such ratio.
+            Some(ours) if row.peer != OURS && ours > 0.0 => {
                 format!("  mayhem is {:.2}x", row.unit.ratio(ours, row.value))
             }
             _ => String::new(),
         };
+        let digits = row.unit.digits();
         let _ = writeln!(
             text,
-            "  {:<28}{:>12.1}   {:>12.1} .. {:<12.1}{ratio}",
+            "  {:<28}{:>12.digits$}   {:>12.digits$} .. {:<12.digits$}{ratio}",
             row.peer, row.value, row.min, row.max
         );
     }
