@@ -18,8 +18,8 @@
 //!
 //! Nothing here knows an executor. A [`CallbackStream`] is a [`Stream`](futures::Stream); a
 //! [`Driver`] is one future that you spawn wherever you like; a [`Job`] is a future. There is no
-//! hidden thread and no timer: a thread exists because a pool, or a close hook, needs it, and
-//! [`inventory()`] shows it.
+//! hidden thread and no timer: a thread exists because a pool, a [`PortalProvider`] or a
+//! close hook needs it, and [`inventory()`] shows it.
 //!
 //! Three rules hold everywhere. Nothing accepted is forgotten: it completes, or its owner is told.
 //! No lock is held while your code runs: callbacks, wakers, destructors. A panic in your code

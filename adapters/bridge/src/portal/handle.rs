@@ -18,6 +18,11 @@ use crate::sync::{Arc, Instant};
 /// It is a future itself, for a waiter on another executor (or on the same one). Dropping it
 /// detaches: the future runs on and its result is dropped. To stop it, call
 /// [`cancel`](Self::cancel), or ask for [`abort_on_drop`](Self::abort_on_drop) first.
+///
+/// # Cancel safety
+///
+/// Cancel safe as a future: an outcome that was not returned by a poll stays for the next one.
+/// After it was returned, polls are pending.
 #[must_use = "the result of the future is in here; drop it to detach"]
 pub struct PortalHandle<T> {
     ticket: Arc<Ticket<T>>,

@@ -99,6 +99,10 @@ impl fmt::Debug for LocalPortal {
 ///
 /// As a [`Driver`](super::Driver) in all else. Since it cannot leave its thread, waiting for the
 /// portal on that thread is refused at every moment, not only inside a poll.
+///
+/// # Cancel safety
+///
+/// Dropping it is the end of the portal, in order: nobody waits for ever.
 #[must_use = "nothing runs until an executor polls the driver"]
 pub struct LocalDriver {
     engine: Engine<Here>,
