@@ -5,4 +5,6 @@ pub mod contract_broker;
 pub mod rig;
 
 #[cfg(doctest)]
+mod guides;
+#[cfg(doctest)]
 mod readme;

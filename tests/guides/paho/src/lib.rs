@@ -37,7 +37,7 @@ pub fn messages(
         })
         .build();
     let lost = sink.clone();
-    client.set_connection_lost_callback(move |_| lost.finish());
+    client.set_connection_lost_callback(move |_| lost.fail("the connection is lost"));
     client.set_message_callback(move |_, message| {
         // An unwind into C would abort the process. Ignored: what was dropped is counted.
         let _ = sink.guard(|| message.map(|message| sink.push(message)));

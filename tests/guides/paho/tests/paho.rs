@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::executor::block_on;
-use mayhem_bridge::{CallbackStream, ThreadInfo, ThreadKind, inventory};
+use mayhem_bridge::{CallbackStream, CloseReason, ThreadInfo, ThreadKind, inventory};
 use mayhem_guide_paho::messages;
 use mosquitto::Mosquitto;
 use paho_mqtt::{AsyncClient, ConnectOptions, CreateOptionsBuilder, Message, QOS_1};
@@ -78,9 +78,9 @@ fn dropping_the_stream_in_a_task_disconnects() {
 }
 
 #[test]
-fn the_stream_ends_when_the_broker_is_gone() {
+fn the_stream_fails_when_the_broker_is_gone() {
     let broker = Mosquitto::start();
-    let (_subscriber, stream) = subscribed(&broker, 8);
+    let (_subscriber, mut stream) = subscribed(&broker, 8);
     let publisher = connected(&broker, "publisher");
     publisher
         .publish(Message::new("guide/last", "words", QOS_1))
@@ -88,8 +88,10 @@ fn the_stream_ends_when_the_broker_is_gone() {
         .expect("published");
     eventually("it has arrived", || stream.stats().queued == 1);
     drop(broker);
-    let received = block_on(stream.collect::<Vec<_>>());
+    let received = block_on(stream.by_ref().collect::<Vec<_>>());
     assert_eq!(received.len(), 1, "what had arrived is still read");
+    let reason = stream.close_reason();
+    assert!(matches!(reason, Some(CloseReason::Failed(_))), "{reason:?}");
 }
 
 #[test]

@@ -23,26 +23,26 @@ pub fn deliveries(
     options: SubscribeOptions,
 ) -> Result<CallbackStream<Leased>, Error> {
     let (keep, kept) = mpsc::channel::<vendor_sdk::Subscription>();
+    let settler = client.clone();
     let (sink, stream) = callback_stream::<Leased>(name)
         // A place for whatever may be leased at a time, so that callbacks need not wait.
         .capacity(options.max_outstanding)
         .overflow(Overflow::Block)
         // Waits for the running callbacks: not on an executor's thread, and not in a callback.
         .on_close(move |_| kept.iter().for_each(|subscription| subscription.cancel()))
-        .build();
-    let settler = client.clone();
-    let callback = move |leased: Leased| {
-        // A panic must not unwind into the SDK.
-        let pushed = sink.guard(|| sink.push(leased).into_value());
-        if let Ok(Some(unread)) = pushed {
-            // Closed, with the value handed back: somebody else shall have it, and at once.
+        // Nobody will read it, so somebody else shall have it, and at once.
+        .on_late(move |unread| {
             let again = Settle::Nack {
                 after: Duration::ZERO,
                 counted: false,
             };
             // Ignored: then its lease runs out.
             let _ = settler.settle(vec![(unread.token, again)]);
-        }
+        })
+        .build();
+    let callback = move |leased: Leased| {
+        // A panic must not unwind into the SDK. Ignored: it waits for room, or is late.
+        let _ = sink.guard(|| sink.push(leased));
     };
     // Ignored: the hook waits for it for as long as `keep` lives.
     let _ = keep.send(client.subscribe(name, options, callback)?);
