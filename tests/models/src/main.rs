@@ -5,7 +5,7 @@
 //! is checked is the bridge's own, unchanged: only its locks, threads and clock are the checker's.
 //!
 //! Every planted bug of the bridge (`bug("…")` in its sources) must be caught by the model that is
-//! named for it: [`bugs`] is the table.
+//! named for it: `bugs.rs` is the table.
 
 #[cfg(mayhem_model)]
 mod bugs;
