@@ -29,7 +29,7 @@ pub fn messages(
         .capacity(capacity)
         .overflow(Overflow::DropNewest)
         .on_close(move |_| {
-            // Waits for the broker: not on an executor's thread. Ignored: it may be offline already.
+            // Waits, so not on an executor's thread. Ignored: it may be offline already.
             let _ = closing.disconnect(None).wait();
             // Breaks the circle of client, callback, sink and hook.
             closing.remove_message_callback();
