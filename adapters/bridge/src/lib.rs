@@ -25,6 +25,9 @@
 //! No lock is held while your code runs: callbacks, wakers, destructors. A panic in your code
 //! becomes a value.
 //!
+//! Two guides lie beside this crate, in `docs`: `wrap-your-sdk.md`, with adapters for a queue, a
+//! file watcher and a C library, and `plug-in-your-executor.md`. `comparison.md` compares.
+//!
 //! # Examples
 //!
 //! An SDK's callback turned into a stream:

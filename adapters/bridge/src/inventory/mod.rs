@@ -25,6 +25,17 @@ pub(crate) use presence::Presence;
 pub(crate) use registry::{Worker, announce, mark_blocked, note_vendor, with_driver};
 
 /// One thread of this process, as [`inventory`] saw it.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingPool, ThreadKind, inventory};
+///
+/// let pool = BlockingPool::builder().name("doc-pool").threads(1).build();
+/// pool.run("warm", |_| ()).unwrap().wait().unwrap();
+/// let thread = inventory().into_iter().find(|thread| thread.owner == "doc-pool").unwrap();
+/// assert_eq!((thread.kind, thread.name.as_str()), (ThreadKind::Pool, "doc-pool-1"));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThreadInfo {

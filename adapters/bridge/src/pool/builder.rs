@@ -12,6 +12,24 @@ const QUEUE_DEFAULT: usize = 64;
 const KEEP_ALIVE_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Configures a [`BlockingPool`].
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingPool, Limiter};
+/// use std::time::Duration;
+///
+/// let limiter = Limiter::new(3);
+/// let pool = BlockingPool::builder()
+///     .name("store")
+///     .threads(2)
+///     .queue(64)
+///     .keep_alive(Duration::from_secs(1))
+///     .limiter(&limiter)
+///     .build();
+/// let name = pool.run("name", |_| std::thread::current().name().map(str::to_owned)).unwrap();
+/// assert_eq!(name.wait().unwrap().as_deref(), Some("store-1"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct BlockingPoolBuilder {
     pub(super) name: String,

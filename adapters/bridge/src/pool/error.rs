@@ -6,6 +6,21 @@ use std::io;
 use crate::panic::Panic;
 
 /// Work that a pool did not take, handed back.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::BlockingPool;
+/// use std::time::Duration;
+///
+/// let pool = BlockingPool::builder().name("doc").build();
+/// let _ = pool.shutdown(Duration::ZERO);
+/// let busy = pool.run("late", |_| 7).unwrap_err();
+/// assert_eq!(busy.to_string(), "the pool is shut down");
+/// // The work comes back, to be run elsewhere.
+/// let elsewhere = BlockingPool::builder().name("elsewhere").build();
+/// assert_eq!(elsewhere.run("late", busy.into_job()).unwrap().wait().unwrap(), 7);
+/// ```
 pub struct Busy<F> {
     pub(super) work: F,
     pub(super) reason: BusyReason,

@@ -19,6 +19,19 @@ use crate::sync::{Arc, Instant, unique_id};
 ///
 /// Dropping it detaches: the work still runs, its result is dropped. With
 /// [`abandon_on_cancel`](Self::abandon_on_cancel), dropping it cancels.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{BlockingError, BlockingPool};
+///
+/// let pool = BlockingPool::builder().name("doc").threads(1).build();
+/// let job = pool.run("sum", |_| (1..=4).sum::<u32>()).unwrap();
+/// assert_eq!(block_on(job).unwrap(), 10);
+/// let broken = pool.run("broken", |_| -> u32 { panic!("no disk") }).unwrap();
+/// assert!(matches!(broken.wait(), Err(BlockingError::Panicked(_))));
+/// ```
 #[must_use = "the result of the work is in here; drop it to detach"]
 pub struct Job<R> {
     context: Arc<JobContext>,
@@ -60,6 +73,20 @@ impl<R> Job<R> {
     ///
     /// Parks the thread up to `patience`, in a job too: it runs nothing here, for that could take
     /// longer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+    /// let job = pool.run("slow", move |_| is_finished.recv().is_err()).unwrap();
+    /// let job = job.wait_timeout(Duration::from_millis(1)).unwrap_err();
+    /// drop(finish);
+    /// assert!(job.wait().unwrap());
+    /// ```
     pub fn wait_timeout(self, patience: Duration) -> Result<Result<R, BlockingError>, Self> {
         if !self.slot.is_done() {
             warn_if_driving(self.context.pool());

@@ -93,6 +93,20 @@ impl BlockingPool {
     ///
     /// [`Busy`] hands `work` back: all threads are taken and the queue is full, the pool is shut
     /// down, or it has no thread and none could be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, BusyReason};
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).queue(0).build();
+    /// let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+    /// let job = pool.run("first", move |_| is_finished.recv().is_err()).unwrap();
+    /// let busy = pool.run("second", |_| 2).unwrap_err();
+    /// assert!(matches!(busy.reason(), BusyReason::Full));
+    /// drop(finish);
+    /// assert!(job.wait().unwrap());
+    /// ```
     pub fn run<F, R>(&self, label: impl Into<Cow<'static, str>>, work: F) -> Result<Job<R>, Busy<F>>
     where
         F: FnOnce(&JobContext) -> R + Send + 'static,
@@ -120,6 +134,17 @@ impl BlockingPool {
     ///
     /// Dropping the future before the work was accepted drops the work unrun; after that the work
     /// runs to its end, and its result is dropped. It is never cut in the middle.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let length = block_on(pool.run_async("read", |_| "a blocking read".len()));
+    /// assert_eq!(length.unwrap(), 15);
+    /// ```
     pub async fn run_async<F, R>(
         &self,
         label: impl Into<Cow<'static, str>>,
@@ -145,6 +170,20 @@ impl BlockingPool {
     /// Parks the thread up to `within`: not for an executor's thread, which has
     /// [`shutdown_async`](Self::shutdown_async). Called from a job of this pool it does not wait
     /// for that job's own thread, and names it as abandoned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let job = pool.run("deaf", |cx| while !cx.is_cancelled() {}).unwrap();
+    /// let report = pool.shutdown(Duration::from_millis(1));
+    /// // At the deadline it was asked to stop, and named.
+    /// assert_eq!(report.abandoned.len() + report.never_started.len(), 1);
+    /// assert_eq!(job.wait().is_ok(), report.never_started.is_empty());
+    /// ```
     pub fn shutdown(&self, within: Duration) -> ShutdownReport {
         self.shared.shutdown(within)
     }

@@ -10,6 +10,16 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Instant, Mutex, Weak};
 
 /// What a running job can ask.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::BlockingPool;
+///
+/// let pool = BlockingPool::builder().name("doc").threads(1).build();
+/// let job = pool.run("who", |cx| format!("{} in {}", cx.label(), cx.pool())).unwrap();
+/// assert_eq!(job.wait().unwrap(), "who in doc");
+/// ```
 #[derive(Debug)]
 pub struct JobContext {
     label: Cow<'static, str>,
@@ -69,6 +79,21 @@ impl JobContext {
     /// # Blocking
     ///
     /// Parks the job's thread up to `duration`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, Cancelled};
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let job = pool.run("poll", |cx| cx.sleep(Duration::from_secs(3600))).unwrap();
+    /// while pool.stats().running == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// job.cancel();
+    /// assert_eq!(job.wait().unwrap(), Err(Cancelled));
+    /// ```
     pub fn sleep(&self, duration: Duration) -> Result<(), Cancelled> {
         self.token.0.sleep(duration)
     }

@@ -24,6 +24,26 @@ use crate::sync::Arc;
 /// # Cancel safety
 ///
 /// Dropping it is the end of the portal, in order: nobody waits for ever.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::Portal;
+///
+/// let (portal, driver) = Portal::builder().name("ingest").build();
+/// let driving = executor::spawn(driver);
+/// assert_eq!(portal.call(async { 42 }).unwrap(), 42);
+/// drop(portal);
+/// assert_eq!(driving.join().unwrap().completed, 1);
+/// # mod executor {
+/// #     pub fn spawn<F>(future: F) -> std::thread::JoinHandle<F::Output>
+/// #     where
+/// #         F: Future<Output: Send> + Send + 'static,
+/// #     {
+/// #         std::thread::spawn(|| futures::executor::block_on(future))
+/// #     }
+/// # }
+/// ```
 #[must_use = "nothing runs until an executor polls the driver"]
 pub struct Driver {
     engine: Engine<Anywhere>,

@@ -6,6 +6,18 @@ use super::PortalHandle;
 use crate::panic::Panic;
 
 /// A future that was not accepted, handed back unpolled.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::Portal;
+///
+/// let (portal, driver) = Portal::builder().build();
+/// drop(driver);
+/// let refused = portal.run_coroutine_threadsafe(async { 7 }).unwrap_err();
+/// // The future comes back, unpolled.
+/// assert_eq!(futures::executor::block_on(refused.into_future()), 7);
+/// ```
 #[non_exhaustive]
 pub enum SubmitError<F> {
     /// The portal's capacity is used up by unfinished futures.
@@ -88,6 +100,24 @@ impl<T> fmt::Display for StartError<T> {
 impl<T> std::error::Error for StartError<T> {}
 
 /// Why a future has no result.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{JoinError, Portal};
+///
+/// let (portal, driver) = Portal::builder().name("own").build();
+/// let inner = portal.clone();
+/// let handle = portal.run_coroutine_threadsafe(async move { inner.call(async {}) }).unwrap();
+/// drop(portal);
+/// block_on(driver);
+/// // The thread that polls the portal's driver cannot wait for that portal.
+/// match handle.wait().unwrap() {
+///     Err(JoinError::WouldDeadlock(deadlock)) => assert_eq!(deadlock.portal, "own"),
+///     other => unreachable!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {

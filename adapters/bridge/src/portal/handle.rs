@@ -23,6 +23,21 @@ use crate::sync::{Arc, Instant};
 ///
 /// Cancel safe as a future: an outcome that was not returned by a poll stays for the next one.
 /// After it was returned, polls are pending.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::Portal;
+///
+/// let (portal, driver) = Portal::builder().build();
+/// let handle = portal.run_coroutine_threadsafe(async { "read" }).unwrap();
+/// let driver = std::thread::spawn(move || block_on(driver));
+/// // Awaited here, run there.
+/// assert_eq!(block_on(handle).unwrap(), "read");
+/// drop(portal);
+/// driver.join().unwrap();
+/// ```
 #[must_use = "the result of the future is in here; drop it to detach"]
 pub struct PortalHandle<T> {
     ticket: Arc<Ticket<T>>,
@@ -65,6 +80,22 @@ impl<T> PortalHandle<T> {
     /// # Blocking
     ///
     /// Parks the thread: for plain threads only.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{JoinError, Portal};
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(async { panic!("no such host") }).unwrap();
+    /// drop(portal);
+    /// block_on(driver);
+    /// match handle.wait() {
+    ///     Err(JoinError::Panicked(panic)) => assert_eq!(panic.message(), "no such host"),
+    ///     other => unreachable!("{other:?}"),
+    /// }
+    /// ```
     pub fn wait(self) -> Result<T, JoinError> {
         self.wait_until(None).into_outcome()
     }
@@ -104,6 +135,20 @@ impl<T> PortalHandle<T> {
 
     /// Asks for the future to be dropped. The handle completes, with [`JoinError::Cancelled`],
     /// only after it was dropped; or with its result, if that came first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{JoinError, Portal};
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(std::future::pending::<()>()).unwrap();
+    /// handle.cancel();
+    /// drop(portal);
+    /// block_on(driver);
+    /// assert!(matches!(handle.wait(), Err(JoinError::Cancelled)));
+    /// ```
     pub fn cancel(&self) {
         self.ticket.cancel();
     }

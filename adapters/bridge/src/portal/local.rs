@@ -58,6 +58,20 @@ impl LocalPortal {
     /// # Errors
     ///
     /// As [`Portal::run_coroutine_threadsafe`], with the closure handed back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    /// use std::rc::Rc;
+    ///
+    /// let (portal, driver) = Portal::builder().build_local();
+    /// let handle = portal.spawn_from_within(|| async { *Rc::new(7) }).unwrap();
+    /// drop(portal);
+    /// block_on(driver);
+    /// assert_eq!(handle.wait().unwrap(), 7);
+    /// ```
     pub fn spawn_from_within<M, F>(
         &self,
         make: M,

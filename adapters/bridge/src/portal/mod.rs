@@ -89,6 +89,20 @@ impl Portal {
     /// [`SubmitError::Full`] if as many futures as the portal's capacity are unfinished,
     /// [`SubmitError::Closed`] if the portal was closed or its driver is gone. Both hand the
     /// future back, unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Portal, SubmitError};
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(async { 2 + 2 }).unwrap();
+    /// drop(driver);
+    /// // Accepted is completed: the driver is gone, and the waiter is told.
+    /// assert!(handle.wait().is_err());
+    /// let late = portal.run_coroutine_threadsafe(async { 2 + 2 });
+    /// assert!(matches!(late, Err(SubmitError::Closed(_))));
+    /// ```
     pub fn run_coroutine_threadsafe<F>(
         &self,
         future: F,
@@ -189,6 +203,19 @@ impl Portal {
 
     /// Accepts no more futures; see [`Close`]. The driver ends when none is left. Idempotent, and
     /// a drain can still be turned into a cancel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{Close, JoinError, Portal};
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(std::future::pending::<()>()).unwrap();
+    /// portal.close(Close::Cancel);
+    /// assert_eq!(block_on(driver).cancelled, 1);
+    /// assert!(matches!(handle.wait(), Err(JoinError::Cancelled)));
+    /// ```
     pub fn close(&self, how: Close) {
         self.shared.close(how);
     }

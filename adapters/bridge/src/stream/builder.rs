@@ -215,6 +215,21 @@ impl<T, Choice> CallbackStreamBuilder<T, Choice> {
     /// the SDK's threads, which deadlocks on an executor's thread or inside a callback. A panic of
     /// the hook is logged. If the thread cannot be started, the hook runs where the stream was
     /// closed: exactly once outranks where.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+    /// use std::sync::mpsc;
+    ///
+    /// let (told, was_told) = mpsc::channel();
+    /// let (_sink, stream) = callback_stream::<u32>("doc")
+    ///     .overflow(Overflow::Block)
+    ///     .on_close(move |reason| told.send(reason).unwrap())
+    ///     .build();
+    /// drop(stream);
+    /// assert_eq!(was_told.recv().unwrap(), CloseReason::StreamDropped);
+    /// ```
     #[must_use]
     pub fn on_close(mut self, hook: impl FnOnce(CloseReason) + Send + 'static) -> Self {
         self.on_close = Some(CloseHook {
@@ -225,6 +240,22 @@ impl<T, Choice> CallbackStreamBuilder<T, Choice> {
     }
 
     /// Like [`on_close`](Self::on_close), as a job of `pool`; a thread of its own if that is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, Overflow, callback_stream};
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("sdk").threads(1).build();
+    /// let (_sink, stream) = callback_stream::<u32>("doc")
+    ///     .overflow(Overflow::Block)
+    ///     .on_close_in(&pool, |_reason| println!("unsubscribed"))
+    ///     .build();
+    /// drop(stream);
+    /// assert!(pool.shutdown(Duration::from_secs(5)).is_clean());
+    /// assert_eq!(pool.stats().finished, 1);
+    /// ```
     #[must_use]
     pub fn on_close_in(
         mut self,

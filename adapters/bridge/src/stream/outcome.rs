@@ -11,6 +11,20 @@ use crate::sync::Arc;
 ///
 /// One more policy keeps the latest value of each key:
 /// [`keep_latest_by`](crate::CallbackStreamBuilder::keep_latest_by).
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Overflow, Push, callback_stream};
+///
+/// let full = |overflow| {
+///     let (sink, _stream) = callback_stream("doc").capacity(1).overflow(overflow).build();
+///     (sink.push("old"), sink.push("new")).1
+/// };
+/// assert_eq!(full(Overflow::Fail), Push::Full("new"));
+/// assert_eq!(full(Overflow::DropNewest), Push::Dropped("new"));
+/// assert_eq!(full(Overflow::DropOldest), Push::Displaced("old"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -10,6 +10,20 @@ use super::sink::Sink;
 /// Dropping it gives the room back. While it lives the stream does not end by itself: not by the
 /// drop of its last sink, and after [`finish`](Sink::finish) only once the permit is gone. One that
 /// is leaked holds its room for ever.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{StreamExt, executor::block_on};
+/// use mayhem_bridge::{Overflow, Push, callback_stream};
+///
+/// let (sink, mut stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+/// let permit = sink.permit(1).unwrap();
+/// // The room is taken, though nothing is in it yet.
+/// assert_eq!(sink.push("late"), Push::Full("late"));
+/// assert_eq!(permit.send("early"), Push::Queued);
+/// assert_eq!(block_on(stream.next()), Some("early"));
+/// ```
 #[must_use = "a dropped permit gives its room back"]
 pub struct Permit<T> {
     sink: Sink<T>,

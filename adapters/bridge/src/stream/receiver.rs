@@ -27,6 +27,19 @@ use crate::sync::{Arc, MutexGuard, bug};
 /// # Cancel safety
 ///
 /// Cancel safe: `next()` and `next_batch` take values only when they return them.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{StreamExt, executor::block_on};
+/// use mayhem_bridge::{Overflow, callback_stream};
+///
+/// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+/// let sdk = std::thread::spawn(move || (1..=3).for_each(|value| drop(sink.push(value))));
+/// assert_eq!(block_on(stream.next()), Some(1));
+/// assert_eq!(block_on(stream.collect::<Vec<_>>()), [2, 3]);
+/// sdk.join().unwrap();
+/// ```
 pub struct CallbackStream<T> {
     queue: Arc<Queue<T>>,
     hand: VecDeque<T>,

@@ -18,6 +18,26 @@ use crate::sync::{Arc, bug, unique_id};
 ///
 /// Clone it for every callback. The stream ends when the last sink is dropped and what was pushed
 /// has been read. A sink outlives its stream without harm: late pushes are counted and handed back.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{StreamExt, executor::block_on};
+/// use mayhem_bridge::{Overflow, Push, callback_stream};
+///
+/// let (sink, stream) = callback_stream("doc").overflow(Overflow::Block).build();
+/// let threads: Vec<_> = (0..3)
+///     .map(|value| {
+///         let sink = sink.clone();
+///         std::thread::spawn(move || assert_eq!(sink.push(value), Push::Queued))
+///     })
+///     .collect();
+/// drop(sink);
+/// let mut values: Vec<u32> = block_on(stream.collect());
+/// values.sort();
+/// assert_eq!(values, [0, 1, 2]);
+/// # threads.into_iter().for_each(|thread| thread.join().unwrap());
+/// ```
 pub struct Sink<T> {
     queue: Arc<Queue<T>>,
     id: u64,
@@ -232,6 +252,20 @@ impl<T> Sink<T> {
     /// No more values: the stream ends once those that are in it were read.
     ///
     /// Pushes that wait for room are handed back as [`Push::Closed`]. Idempotent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{CloseReason, Overflow, Push, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// let _ = sink.push(1);
+    /// sink.finish();
+    /// assert_eq!(sink.push(2), Push::Closed(2));
+    /// assert_eq!(block_on(stream.by_ref().collect::<Vec<_>>()), [1]);
+    /// assert_eq!(stream.close_reason(), Some(CloseReason::Finished));
+    /// ```
     pub fn finish(&self) {
         self.queue.close(CloseReason::Finished, Phase::Draining);
     }
