@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use futures::{FutureExt, StreamExt};
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use mayhem_bridge::{Close, JoinError, Portal, SubmitError};
 
 use crate::world::{Counted, Tally, block_on, check, join, spawn};
@@ -91,6 +92,15 @@ fn calls_that_wait_get_the_room() {
     }
 }
 
+/// A value whose drop the checker sees: others may run before and after it.
+struct Slow(Arc<AtomicUsize>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 fn a_dropped_driver_ends_what_was_accepted() {
     for is_polled in [false, true] {
         check(2, move || {
@@ -98,14 +108,20 @@ fn a_dropped_driver_ends_what_was_accepted() {
             let (portal, mut driver) = Portal::builder().build();
             let submit = |id| {
                 let (portal, value) = (portal.clone(), tally.value(id));
+                let fate = Arc::new(AtomicUsize::new(0));
+                let own = Slow(Arc::clone(&fate));
                 spawn(move || {
                     let never = async move {
-                        let _value = value;
+                        let _values = (value, own);
                         std::future::pending::<()>().await;
                     };
                     match portal.run_coroutine_threadsafe(never) {
                         Ok(handle) => match handle.wait() {
-                            Err(JoinError::PortalClosed) => 1,
+                            Err(JoinError::PortalClosed) => {
+                                let dropped = fate.load(Ordering::Acquire);
+                                assert_eq!(dropped, 1, "told before the future was dropped");
+                                1
+                            }
                             other => unreachable!("{other:?}"),
                         },
                         Err(SubmitError::Closed(_)) => 0,

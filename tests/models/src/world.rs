@@ -46,6 +46,48 @@ pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static
     eprintln!("{} runs", runs() - before);
 }
 
+/// Runs `scenario` under `MAYHEM_SCHEDULES` random schedules (default 100,000) and as many of PCT's,
+/// from `MAYHEM_SEED`; or under the one schedule that `MAYHEM_SCHEDULE` holds.
+#[cfg(mayhem_model = "shuttle")]
+pub(crate) fn explore(scenario: fn()) {
+    use shuttle::scheduler::{
+        PctScheduler, RandomScheduler, UncontrolledNondeterminismCheckScheduler,
+    };
+
+    let run = move || {
+        begin_run();
+        scenario();
+    };
+    if let Ok(schedule) = std::env::var("MAYHEM_SCHEDULE") {
+        return shuttle::replay(run, &schedule);
+    }
+    let number = |name, default| {
+        let text = std::env::var(name);
+        text.map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (schedules, seed) = (
+        number("MAYHEM_SCHEDULES", 100_000),
+        number("MAYHEM_SEED", 1) as u64,
+    );
+    let config = || {
+        let mut config = shuttle::Config::new();
+        config.silence_warnings = true;
+        config
+    };
+    // Each twice, to see that nothing but the schedule decides what happens.
+    let twice = RandomScheduler::new_from_seed(seed, 10);
+    let twice = UncontrolledNondeterminismCheckScheduler::new(twice);
+    shuttle::Runner::new(twice, config()).run(run);
+    let random = RandomScheduler::new_from_seed(seed, schedules);
+    shuttle::Runner::new(random, config()).run(run);
+    let pct = PctScheduler::new_from_seed(seed, PCT_DEPTH, schedules);
+    shuttle::Runner::new(pct, config()).run(run);
+}
+
+/// How many preemptions PCT places in one schedule.
+#[cfg(mayhem_model = "shuttle")]
+const PCT_DEPTH: usize = 3;
+
 /// Counts how often its values were dropped, unseen by the checker: it costs no interleavings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(Arc<AtomicUsize>);

@@ -123,7 +123,8 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    Entry::Job(Box::pin(run(permit, future)))
+    let work = future;
+    Entry::Job(Box::pin(run(Accepted { work, permit })))
 }
 
 /// A job whose future is made on the driver's thread, at its first poll.
@@ -133,15 +134,39 @@ where
     F: Future + 'static,
     F::Output: Send + 'static,
 {
-    // An async block makes the future inside the job, where a panic is contained.
-    Entry::Make(Box::new(move || {
-        Box::pin(run(permit, async move { make().await }))
-    }))
+    let accepted = Accepted { work: make, permit };
+    Entry::Make(Box::new(move || Box::pin(run(accepted.into_future()))))
+}
+
+/// A future, or what makes it, and the place it was accepted into.
+///
+/// In this order, and never apart before the first poll: if they are dropped unpolled, first the
+/// work goes and then the place, which tells the handle.
+struct Accepted<W, T> {
+    work: W,
+    permit: Permit<T>,
+}
+
+impl<W, T> Accepted<W, T> {
+    /// Has the future made by its first poll, inside the job, where a panic is contained.
+    fn into_future<F>(self) -> Accepted<impl Future<Output = T>, T>
+    where
+        W: FnOnce() -> F,
+        F: Future<Output = T>,
+    {
+        let Self { work: make, permit } = self;
+        let work = async move { make().await };
+        Accepted { work, permit }
+    }
 }
 
 /// Polls the future to its end. If this is dropped on the way, first the future goes and then the
-/// place, which tells the handle.
-async fn run<F: Future>(mut permit: Permit<F::Output>, future: F) {
+/// place, as before.
+async fn run<F: Future>(accepted: Accepted<F, F::Output>) {
+    let Accepted {
+        work: future,
+        mut permit,
+    } = accepted;
     let mut future = pin!(Some(future));
     let outcome = poll_fn(|cx| poll_once(&mut permit, future.as_mut().as_pin_mut(), cx)).await;
     // Dropped before the news: whoever hears of the end can rely on the future's destructors.

@@ -185,10 +185,6 @@ impl Instant {
     pub(crate) fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
-
-    pub(crate) fn elapsed(self) -> Duration {
-        Self::now().saturating_duration_since(self)
-    }
 }
 
 impl Add<Duration> for Instant {

@@ -34,6 +34,31 @@ fn a_call_that_waits_for_room_hears_of_the_close() {
 }
 
 #[test]
+fn a_future_that_was_never_polled_is_gone_before_its_handle_hears_of_it() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let (portal, driver) = Portal::builder().build();
+    let (local, local_driver) = Portal::builder().build_local();
+    let value = Dropped(Arc::clone(&drops));
+    let sent = portal.run_coroutine_threadsafe(async move { drop(value) });
+    let value = Dropped(Arc::clone(&drops));
+    let made = local.spawn_from_within(move || async move { drop(value) });
+
+    let heard = Arc::new(AtomicUsize::new(0));
+    for handle in [sent.unwrap(), made.unwrap()] {
+        let (drops, heard) = (Arc::clone(&drops), Arc::clone(&heard));
+        handle.on_done(move |_| {
+            let dropped = drops.load(Ordering::SeqCst);
+            assert_eq!(dropped, heard.fetch_add(1, Ordering::SeqCst) + 1);
+        });
+    }
+    drop(driver);
+    drop(local_driver);
+    assert_eq!(heard.load(Ordering::SeqCst), 2);
+    let panics = [portal.stats(), local.stats()].map(|stats| stats.callbacks_panicked);
+    assert_eq!(panics, [0, 0]);
+}
+
+#[test]
 fn a_driver_dropped_unpolled_fails_every_waiter_and_every_later_submission() {
     let (portal, driver) = Portal::builder().build();
     let handles: Vec<_> = (0..3)
