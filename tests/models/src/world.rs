@@ -46,8 +46,8 @@ pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static
     eprintln!("{} runs", runs() - before);
 }
 
-/// Runs `scenario` under `MAYHEM_SCHEDULES` random schedules (default 100,000) and as many of PCT's,
-/// from `MAYHEM_SEED`; or under the one schedule that `MAYHEM_SCHEDULE` holds.
+/// Runs `scenario` under `MAYHEM_SCHEDULES` random schedules (default 100,000) and as many of
+/// PCT's, from `MAYHEM_SEED`; or under the one schedule that `MAYHEM_SCHEDULE` holds.
 #[cfg(mayhem_model = "shuttle")]
 pub(crate) fn explore(scenario: fn()) {
     use shuttle::scheduler::{
