@@ -14,11 +14,11 @@ use crate::catalog::{Model, models};
 use crate::world::runs;
 
 /// How long one model may take, planted or not, before that is a failure.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
-const TOO_SLOW: i32 = 124;
+const TOO_SLOW: u8 = 124;
 
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -52,7 +52,7 @@ fn run_here(model: &Model) -> ExitCode {
     thread::spawn(|| {
         thread::sleep(PATIENCE);
         eprintln!("not done within {PATIENCE:?}, in run {}", runs());
-        process::exit(TOO_SLOW);
+        process::exit(TOO_SLOW.into());
     });
     (model.run)();
     println!("{}", runs());
@@ -65,10 +65,16 @@ struct Errand {
     bug: Option<&'static str>,
 }
 
-struct Ended {
-    errand: Errand,
-    output: Output,
-    took: Duration,
+/// What came of an errand.
+enum Found {
+    /// The model holds.
+    Sound { runs: u64 },
+    /// The model does not hold, though no bug was planted.
+    Broken { text: String },
+    /// The bug was caught, and, if there is a schedule to that, by its replay again.
+    Caught { run: u64, reason: String },
+    /// The bug was not caught, or not again.
+    Survived { text: String },
 }
 
 fn run_all(part: &str) -> ExitCode {
@@ -84,122 +90,132 @@ fn run_all(part: &str) -> ExitCode {
     let is_asked_for =
         |errand: &Errand| errand.model.contains(part) || errand.bug.unwrap_or("").contains(part);
     let errands = plain.chain(planted).filter(is_asked_for).collect();
-    let ended = in_processes(errands);
-
-    let (mut failed, mut survived, mut caught, mut total) = (0, 0, 0, 0_u64);
-    for it in ended.iter().filter(|it| it.errand.bug.is_none()) {
-        match runs_of(it) {
-            Some(runs) => {
+    let (mut sound, mut broken, mut caught, mut survived, mut total) = (0, 0, 0, 0, 0);
+    for found in in_processes(errands) {
+        match found {
+            Found::Sound { runs } => {
+                sound += 1;
                 total += runs;
-                println!(
-                    "{:<52} {runs:>9} runs {:>6.1} s",
-                    it.errand.model,
-                    it.took.as_secs_f64()
-                );
             }
-            None => {
-                failed += 1;
-                println!("{:<52} FAILED\n{}", it.errand.model, stderr(it));
-            }
-        }
-    }
-    println!();
-    for it in &ended {
-        let Some(bug) = it.errand.bug else { continue };
-        match reason(it) {
-            Some((run, reason)) => {
-                caught += 1;
-                println!(
-                    "{bug:<36} caught by {} in run {run}: {reason}",
-                    it.errand.model
-                );
-            }
-            None => {
-                survived += 1;
-                println!("{bug:<36} SURVIVED {}\n{}", it.errand.model, stderr(it));
-            }
+            Found::Broken { .. } => broken += 1,
+            Found::Caught { .. } => caught += 1,
+            Found::Survived { .. } => survived += 1,
         }
     }
     println!(
-        "\n{} models, {total} runs, {failed} failed; {caught} of {} planted bugs caught; {:.0} s",
-        ended.len() - caught - survived,
+        "{} models, {total} runs, {broken} broken; {caught} of {} planted bugs caught; {:.0} s",
+        sound + broken,
         caught + survived,
         began.elapsed().as_secs_f64(),
     );
-    if failed + survived == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
+    match broken + survived {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILED),
     }
 }
 
-/// Runs the errands, as many at a time as there are processors; they come back in their order.
-fn in_processes(errands: Vec<Errand>) -> Vec<Ended> {
-    let count = errands.len();
-    let waiting: Mutex<VecDeque<_>> = Mutex::new(errands.into_iter().enumerate().collect());
-    let ended: Mutex<Vec<Option<Ended>>> = Mutex::new((0..count).map(|_| None).collect());
+/// Runs the errands, as many at a time as there are processors, and tells of each as it ends.
+fn in_processes(errands: Vec<Errand>) -> Vec<Found> {
+    let waiting = Mutex::new(VecDeque::from(errands));
+    let ended = Mutex::new(Vec::new());
+    let next = || waiting.lock().expect("nothing panics under it").pop_front();
     let processors = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..processors {
             scope.spawn(|| {
-                loop {
-                    let next = waiting.lock().expect("nothing panics under it").pop_front();
-                    let Some((index, errand)) = next else { return };
-                    let done = run_in_process(errand);
-                    ended.lock().expect("nothing panics under it")[index] = Some(done);
+                while let Some(errand) = next() {
+                    let began = Instant::now();
+                    let found = carry_out(&errand);
+                    tell(&errand, &found, began.elapsed());
+                    ended.lock().expect("nothing panics under it").push(found);
                 }
             });
         }
     });
-    let ended = ended.into_inner().expect("nothing panics under it");
-    ended.into_iter().flatten().collect()
+    ended.into_inner().expect("nothing panics under it")
 }
 
-fn run_in_process(errand: Errand) -> Ended {
+fn tell(errand: &Errand, found: &Found, took: Duration) {
+    let (model, took) = (errand.model, took.as_secs_f64());
+    let bug = errand.bug.unwrap_or_default();
+    match found {
+        Found::Sound { runs } => println!("{model:<52} {runs:>9} runs {took:>6.1} s"),
+        Found::Broken { text } => println!("{model:<52} BROKEN\n{text}"),
+        Found::Caught { run, reason } => {
+            println!("{bug:<38} caught by {model}, run {run}: {reason}");
+        }
+        Found::Survived { text } => println!("{bug:<38} SURVIVED {model}\n{text}"),
+    }
+}
+
+fn carry_out(errand: &Errand) -> Found {
+    let output = run_in_process(errand, None);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    if errand.bug.is_none() {
+        return match runs_of(&output) {
+            Some(runs) => Found::Sound { runs },
+            None => Found::Broken { text },
+        };
+    }
+    let Some((run, reason)) = caught(&output, &text) else {
+        return Found::Survived { text };
+    };
+    if let Some(schedule) = schedule_in(&text) {
+        let again = run_in_process(errand, Some(schedule));
+        let text = String::from_utf8_lossy(&again.stderr).into_owned();
+        if caught(&again, &text).is_none_or(|(_, again)| again != reason) {
+            return Found::Survived { text };
+        }
+    }
+    Found::Caught { run, reason }
+}
+
+fn run_in_process(errand: &Errand, schedule: Option<&str>) -> Output {
     let this = env::current_exe().expect("a program knows where it is");
     let mut command = Command::new(this);
     command
         .args(["one", errand.model])
-        .env("RUST_BACKTRACE", "0")
-        .env_remove("MAYHEM_BUG");
-    if let Some(bug) = errand.bug {
-        command.env("MAYHEM_BUG", bug);
+        .env("RUST_BACKTRACE", "0");
+    for (name, value) in [("MAYHEM_BUG", errand.bug), ("MAYHEM_SCHEDULE", schedule)] {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
-    let began = Instant::now();
-    let output = command.output().expect("this program can be started again");
-    Ended {
-        errand,
-        output,
-        took: began.elapsed(),
-    }
+    command.output().expect("this program can be started again")
 }
 
 /// How many runs a model that succeeded has made.
-fn runs_of(ended: &Ended) -> Option<u64> {
-    if !ended.output.status.success() {
+fn runs_of(output: &Output) -> Option<u64> {
+    if !output.status.success() {
         return None;
     }
-    let stdout = String::from_utf8_lossy(&ended.output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     stdout.lines().last()?.trim().parse().ok()
 }
 
 /// In which run, and with which words, a planted bug was caught; `None` if it was not. A model that
 /// is slow or unknown has caught nothing.
-fn reason(ended: &Ended) -> Option<(u64, String)> {
-    let code = ended.output.status.code();
-    if code.is_some_and(|code| [0, i32::from(MISUSED), TOO_SLOW].contains(&code)) {
+fn caught(output: &Output, text: &str) -> Option<(u64, String)> {
+    let no_catch = [0, MISUSED, TOO_SLOW].map(i32::from);
+    if output
+        .status
+        .code()
+        .is_some_and(|code| no_catch.contains(&code))
+    {
         return None;
     }
-    let text = stderr(ended);
-    let mut lines = text
-        .lines()
-        .skip_while(|line| !line.contains("panicked at"));
+    let is_panic = |line: &&str| line.contains("panicked at") && line.contains("thread '");
+    let mut lines = text.lines().skip_while(|line| !is_panic(line));
     lines.next()?;
     let reason = lines.next()?.trim().to_owned();
     let run = lines.find_map(|line| line.strip_prefix("in run "))?;
     Some((run.parse().ok()?, reason))
 }
 
-fn stderr(ended: &Ended) -> String {
-    String::from_utf8_lossy(&ended.output.stderr).into_owned()
+/// The schedule that a failure printed.
+fn schedule_in(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once("failing schedule:\n\"\n")?;
+    let (schedule, _) = after.split_once("\n\"")?;
+    Some(schedule)
 }
