@@ -89,6 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Bridge, bridge::one_thread),
         (Suite::Bridge, bridge::two_threads),
         (Suite::Bridge, bridge::four_threads),
+        (Suite::Bridge, bridge::four_threads_words),
         (Suite::Bridge, bridge::executors_one_thread),
         (Suite::Bridge, bridge::executors_four_threads),
         (Suite::Bridge, bridge::allocations),

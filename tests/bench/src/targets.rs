@@ -100,8 +100,8 @@ const fn target(case: &'static str, demand: Demand) -> Target {
 const TARGETS: &[Target] = &[
     target("bridge_1x_boxed64", Beats("tokio_mpsc", 1.5)),
     target("bridge_1x_boxed64", Beats("async_channel", 1.0 / 1.15)),
-    target("bridge_4x_boxed64", Beats("tokio_mpsc", 5.0)),
-    target("bridge_4x_boxed64", Beats("async_channel", 2.0)),
+    target("bridge_4x_word", Beats("tokio_mpsc", 5.0)),
+    target("bridge_4x_word", Beats("async_channel", 2.0)),
     target("bridge_4x_boxed64", Beats("crossbeam_sync_receiver", 1.0)),
     target("bridge_1x_executors", Within(1.2)),
     target("bridge_4x_executors", Within(1.2)),

@@ -6,7 +6,7 @@ use std::thread;
 use alloc_counter::{AllocCounterSystem, count_alloc};
 
 use super::channels::{AsyncChannel, Channel, Crossfire, Flume, Kanal, Ours, TokioMpsc};
-use super::{CAPACITY, Message};
+use super::{Boxed, CAPACITY};
 use crate::measure::{Effort, Failure, OURS, Row, Unit, interleave_values};
 
 /// Counts for each thread by itself, so that it costs every peer the same nanosecond.
@@ -34,19 +34,15 @@ pub(crate) fn per_message(effort: Effort) -> Result<Vec<Row>, Failure> {
 
 type Run = fn(u64) -> Result<f64, Failure>;
 
-fn run<C: Channel<Message>>(n: u64) -> Result<f64, Failure> {
+fn run<C: Channel<Boxed>>(n: u64) -> Result<f64, Failure> {
     let (sender, mut receiver) = C::open(CAPACITY);
     let executor = C::executor()?;
     let warm = 4 * CAPACITY as u64;
-    let boxed = |count: u64| {
-        (0..count)
-            .map(|_| Message::new([0; 64]))
-            .collect::<Vec<_>>()
-    };
+    let boxed = |count: u64| (0..count).map(|_| Boxed::new([0; 64])).collect::<Vec<_>>();
     let (first, rest) = (boxed(warm), boxed(n));
     thread::scope(|scope| {
         let producer = scope.spawn(move || {
-            let send_all = |messages: Vec<Message>| {
+            let send_all = |messages: Vec<Boxed>| {
                 messages
                     .into_iter()
                     .try_for_each(|message| C::send(&sender, black_box(message)))

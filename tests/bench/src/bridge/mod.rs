@@ -1,4 +1,5 @@
-//! Foreign threads to one async consumer: the thread boxes 64 bytes, the consumer frees them.
+//! Foreign threads to one async consumer: the thread boxes 64 bytes and the consumer frees them, or
+//! the message is a bare word, so that the allocator is left out.
 
 mod allocations;
 mod channels;
@@ -27,22 +28,35 @@ pub(crate) use latency::one_way as wake_latency;
 /// Messages that may wait between the threads, for every peer.
 const CAPACITY: usize = 1024;
 
-/// The message.
-type Message = Box<[u8; 64]>;
+/// A message that a foreign thread makes.
+trait Message: Send + 'static {
+    fn made_by(thread: u64) -> Self;
+}
+
+/// Made on one thread and freed on another: what most of the time goes into, whoever carries it.
+type Boxed = Box<[u8; 64]>;
+
+/// What costs nothing but being carried.
+type Word = u64;
 
 /// One foreign thread.
 pub(crate) fn one_thread(effort: Effort) -> Result<Vec<Row>, Failure> {
-    throughput("bridge_1x_boxed64", 1, effort)
+    throughput::<Boxed>("bridge_1x_boxed64", 1, effort)
 }
 
 /// Two foreign threads.
 pub(crate) fn two_threads(effort: Effort) -> Result<Vec<Row>, Failure> {
-    throughput("bridge_2x_boxed64", 2, effort)
+    throughput::<Boxed>("bridge_2x_boxed64", 2, effort)
 }
 
 /// Four foreign threads.
 pub(crate) fn four_threads(effort: Effort) -> Result<Vec<Row>, Failure> {
-    throughput("bridge_4x_boxed64", 4, effort)
+    throughput::<Boxed>("bridge_4x_boxed64", 4, effort)
+}
+
+/// Four foreign threads, and nothing to allocate.
+pub(crate) fn four_threads_words(effort: Effort) -> Result<Vec<Row>, Failure> {
+    throughput::<Word>("bridge_4x_word", 4, effort)
 }
 
 /// Ours alone, the consumer on three executors, one foreign thread.
@@ -55,16 +69,16 @@ pub(crate) fn executors_four_threads(effort: Effort) -> Result<Vec<Row>, Failure
     executors("bridge_4x_executors", 4, effort)
 }
 
-fn throughput(case: &str, threads: u64, effort: Effort) -> Result<Vec<Row>, Failure> {
+fn throughput<M: Message>(case: &str, threads: u64, effort: Effort) -> Result<Vec<Row>, Failure> {
     let peers = vec![
-        peer::<Ours>(OURS, threads),
-        peer::<TokioMpsc>("tokio_mpsc", threads),
-        peer::<TokioMpscRecvMany>("tokio_mpsc_recv_many", threads),
-        peer::<AsyncChannel>("async_channel", threads),
-        peer::<Flume>("flume", threads),
-        peer::<Kanal>("kanal", threads),
-        peer::<Crossfire>("crossfire", threads),
-        peer::<CrossbeamSync>("crossbeam_sync_receiver", threads),
+        peer::<Ours, M>(OURS, threads),
+        peer::<TokioMpsc, M>("tokio_mpsc", threads),
+        peer::<TokioMpscRecvMany, M>("tokio_mpsc_recv_many", threads),
+        peer::<AsyncChannel, M>("async_channel", threads),
+        peer::<Flume, M>("flume", threads),
+        peer::<Kanal, M>("kanal", threads),
+        peer::<Crossfire, M>("crossfire", threads),
+        peer::<CrossbeamSync, M>("crossbeam_sync_receiver", threads),
     ];
     let n = effort.count(2_000_000) / threads * threads;
     interleave(case, n, Unit::NanosPerMessage, effort, peers)
@@ -72,7 +86,7 @@ fn throughput(case: &str, threads: u64, effort: Effort) -> Result<Vec<Row>, Fail
 
 fn executors(case: &str, threads: u64, effort: Effort) -> Result<Vec<Row>, Failure> {
     let on = |name, executor: fn() -> Result<Executor, Failure>| {
-        Peer::timed(name, move |n| run::<Ours>(&executor()?, threads, n))
+        Peer::timed(name, move |n| run::<Ours, Boxed>(&executor()?, threads, n))
     };
     let peers = vec![
         on(OURS, || Ok(Executor::BlockOn)),
@@ -83,13 +97,13 @@ fn executors(case: &str, threads: u64, effort: Effort) -> Result<Vec<Row>, Failu
     interleave(case, n, Unit::NanosPerMessage, effort, peers)
 }
 
-fn peer<C: Channel<Message>>(name: &'static str, threads: u64) -> Peer<'static> {
-    Peer::timed(name, move |n| run::<C>(&C::executor()?, threads, n))
+fn peer<C: Channel<M>, M: Message>(name: &'static str, threads: u64) -> Peer<'static> {
+    Peer::timed(name, move |n| run::<C, M>(&C::executor()?, threads, n))
 }
 
 /// Has `threads` threads send `n` messages together while one task takes them; says how long it
 /// took from the first message to the last.
-fn run<C: Channel<Message>>(
+fn run<C: Channel<M>, M: Message>(
     executor: &Executor,
     threads: u64,
     n: u64,
@@ -102,8 +116,7 @@ fn run<C: Channel<Message>>(
             .map(|thread| {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    let byte = thread.to_le_bytes()[0];
-                    (0..share).try_for_each(|_| C::send(&sender, black_box(Box::new([byte; 64]))))
+                    (0..share).try_for_each(|_| C::send(&sender, black_box(M::made_by(thread))))
                 })
             })
             .collect();
@@ -114,4 +127,16 @@ fn run<C: Channel<Message>>(
         }
         Ok(took)
     })
+}
+
+impl Message for Boxed {
+    fn made_by(thread: u64) -> Self {
+        Box::new([thread.to_le_bytes()[0]; 64])
+    }
+}
+
+impl Message for Word {
+    fn made_by(thread: u64) -> Self {
+        thread
+    }
 }
