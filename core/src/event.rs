@@ -76,7 +76,7 @@ pub enum Event {
         branch: &'static str,
         /// The error with its sources, for a person.
         error: String,
-        /// Whether an ack needs this branch.
+        /// Whether it counts: an ack needs this branch, or enough of its kind.
         required: bool,
     },
     /// A handler panicked; the message is retried.

@@ -137,7 +137,7 @@ pub use consumer::{Builder, Consumer, NoBroker, NoClock, NoHandler};
 pub use control::{Control, Plan};
 pub use delivery::{Delivery, LeaseLost, ShieldError, Shielded};
 pub use event::{BrokerCall, DeliveryKey, Event, Phase};
-pub use fan_out::{Branch, BranchError, BranchFailure, Branches, FanOut, Joined};
+pub use fan_out::{Branch, BranchError, BranchFailure, Branches, FanOut, Joined, Raced};
 pub use handler::{Execution, Handler, Inline, Spawned};
 pub use message::{LeaseToken, Message, MessageId};
 pub use report::{Failure, Report, Stats, Totals};

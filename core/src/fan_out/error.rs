@@ -65,6 +65,10 @@ impl BranchError {
         }
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self, Self::Dead { .. })
+    }
+
     /// The error and its sources in one line.
     pub(crate) fn describe(&self) -> String {
         match self {

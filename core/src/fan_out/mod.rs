@@ -1,20 +1,34 @@
 //! One message, several things to do: named branches that run side by side inside the handler.
 //!
-//! A branch is polled by the future that [`FanOut::join`] returns and never outlives it. What is
-//! deliberately absent: cancelling the siblings of a failed branch. They run to completion, because
-//! each of them has effects of its own that another attempt would repeat.
+//! A branch is polled by the future that the fan-out's verb returns and never outlives it:
+//!
+//! | verb | an ack needs | the others |
+//! |---|---|---|
+//! | [`FanOut::join`] | every branch | run to their end |
+//! | [`FanOut::best_effort`] | none | run to their end |
+//! | [`FanOut::any`] | one | are dropped once one has succeeded |
+//! | [`FanOut::quorum`] | so many | are dropped once so many have succeeded |
+//!
+//! What is deliberately absent: cancelling the siblings of a failed branch, under any policy and
+//! even when what is needed cannot be reached any more. They run to completion, because each of
+//! them has effects of its own that another attempt would repeat, and an error that is worth
+//! hearing of.
 
+mod branches;
 mod error;
+mod policy;
+mod raced;
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
+pub use branches::{Branch, Branches};
 pub use error::BranchError;
 pub(crate) use error::describe;
+pub use raced::Raced;
 
-use crate::isolate::{Isolated, poll_isolated};
+use self::policy::{All, BestEffort, Quorum};
+use crate::isolate::Isolated;
 use crate::{Delivery, Verdict};
 
 /// Named branches for one delivery; their number is fixed by the type, and nothing is boxed.
@@ -53,7 +67,7 @@ impl<'a> FanOut<'a, ()> {
 }
 
 impl<'a, B: Branches> FanOut<'a, B> {
-    /// Adds a branch that must succeed for an ack.
+    /// Adds a branch that counts: an ack needs it, or enough of its kind.
     pub fn branch<F>(self, name: &'static str, future: F) -> FanOut<'a, (B, Branch<F>)>
     where
         F: Future<Output = Result<(), BranchError>>,
@@ -86,8 +100,120 @@ impl<'a, B: Branches> FanOut<'a, B> {
     ///
     /// Dropping the future drops every branch; those that had not ended are not reported.
     pub async fn join(self) -> Joined {
+        let ended = self.branches.run(self.delivery, &All).await;
         Joined {
-            failures: self.branches.join(self.delivery).await,
+            failures: ended.failures,
+        }
+    }
+
+    /// Runs every branch to its end, side by side, and needs none: each is an optional one.
+    ///
+    /// The verdict is an ack whatever fails. A failed or panicked branch is reported as by
+    /// [`join`](Self::join).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::{BranchError, Delivery, FanOut, Verdict};
+    /// async fn announce(delivery: &Delivery) -> Verdict {
+    ///     FanOut::new(delivery)
+    ///         .branch("mail", async { Err(BranchError::retry("no route")) })
+    ///         .branch("chat", async { Ok(()) })
+    ///         .best_effort()
+    ///         .await
+    ///         .verdict()
+    /// }
+    /// # let _ = announce;
+    /// ```
+    pub async fn best_effort(self) -> Joined {
+        let ended = self.branches.run(self.delivery, &BestEffort).await;
+        Joined {
+            failures: ended.failures,
+        }
+    }
+
+    /// Runs the branches side by side until one has succeeded.
+    ///
+    /// A [`quorum`](Self::quorum) of one.
+    ///
+    /// # Panics
+    ///
+    /// When there is no branch but optional ones.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::{BranchError, Delivery, FanOut, Verdict};
+    /// async fn fetch(delivery: &Delivery) -> Verdict {
+    ///     let raced = FanOut::new(delivery)
+    ///         .branch("near", async { Err(BranchError::dead("not here")) })
+    ///         .branch("far", async { Ok(()) })
+    ///         .branch("archive", std::future::pending())
+    ///         .any()
+    ///         .await;
+    ///     assert_eq!(raced.failures[0].branch, "near");
+    ///     assert!(raced.dropped().eq(["archive"]));
+    ///     raced.verdict()
+    /// }
+    /// # let _ = fetch;
+    /// ```
+    pub async fn any(self) -> Raced {
+        self.quorum(1).await
+    }
+
+    /// Runs the branches side by side until `count` of them have succeeded.
+    ///
+    /// The required branches that still run then are dropped before this returns, and named by
+    /// [`Raced::dropped`]; those that were not polled yet are never polled. Optional branches do
+    /// not count and are not dropped: they run to their end.
+    ///
+    /// When `count` cannot be reached any more, the rest runs to its end all the same; then the
+    /// [verdict](Raced::verdict) follows from what failed. A failed or panicked branch is reported
+    /// as by [`join`](Self::join), and so is a panic of the destructor of one that is dropped.
+    ///
+    /// # Panics
+    ///
+    /// When `count` is 0, or more than there are branches that are not optional.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::{BranchError, Delivery, FanOut, Verdict};
+    /// async fn replicate(delivery: &Delivery) -> Verdict {
+    ///     FanOut::new(delivery)
+    ///         .branch("east", async { Ok(()) })
+    ///         .branch("west", async { Err(BranchError::retry("no answer")) })
+    ///         .branch("north", async { Ok(()) })
+    ///         .quorum(2)
+    ///         .await
+    ///         .verdict()
+    /// }
+    /// # let _ = replicate;
+    /// ```
+    pub async fn quorum(self, count: usize) -> Raced {
+        let branches = self.branches.required_count();
+        assert!(
+            (1..=branches).contains(&count),
+            "a quorum of {count} among {branches} branches"
+        );
+        let quorum = Quorum::new(count);
+        let ended = self.branches.run(self.delivery, &quorum).await;
+        Raced {
+            failures: ended.failures,
+            missing: quorum.missing(),
+            dropped: ended.dropped,
         }
     }
 
@@ -120,12 +246,8 @@ impl Joined {
     /// longest that was asked for. The reason of a dead letter names every branch that gave one.
     pub fn verdict(&self) -> Verdict {
         let required = || self.failures.iter().filter(|failure| failure.required);
-        let dead: Vec<String> = required()
-            .filter(|failure| matches!(failure.error, BranchError::Dead { .. }))
-            .map(|failure| format!("{}: {}", failure.branch, failure.error.describe()))
-            .collect();
-        if !dead.is_empty() {
-            return Verdict::Dead(dead.join("; "));
+        if required().any(|failure| failure.error.is_dead()) {
+            return Verdict::Dead(dead_reason(required()));
         }
         let retries = || {
             required().filter_map(|failure| match &failure.error {
@@ -154,67 +276,10 @@ impl Joined {
 pub struct BranchFailure {
     /// The branch's name.
     pub branch: &'static str,
-    /// Whether an ack needs it.
+    /// Whether it counts: an ack needs it, or enough of its kind.
     pub required: bool,
     /// Why.
     pub error: BranchError,
-}
-
-/// One branch of a [`FanOut`].
-#[derive(Debug)]
-pub struct Branch<F> {
-    name: &'static str,
-    required: bool,
-    future: F,
-}
-
-/// The branches of a [`FanOut`]: nested pairs, ending in `()`. Sealed.
-pub trait Branches: sealed::Sealed {
-    /// Runs them side by side and returns the failures.
-    #[doc(hidden)]
-    fn join(self, delivery: &Delivery) -> impl Future<Output = Vec<BranchFailure>>;
-}
-
-impl Branches for () {
-    async fn join(self, _delivery: &Delivery) -> Vec<BranchFailure> {
-        Vec::new()
-    }
-}
-
-impl<B: Branches, F: Future<Output = Result<(), BranchError>>> Branches for (B, Branch<F>) {
-    // One future per branch, pinned where it is: everything around it would be moved with it.
-    async fn join(self, delivery: &Delivery) -> Vec<BranchFailure> {
-        let (others, branch) = self;
-        let Branch {
-            name,
-            required,
-            future,
-        } = branch;
-        let mut others = pin!(others.join(delivery));
-        let mut slot = pin!(Some(future));
-        let mut failures = None;
-        let mut failure = None;
-        poll_fn(|cx| {
-            if failures.is_none()
-                && let Poll::Ready(others) = others.as_mut().poll(cx)
-            {
-                failures = Some(others);
-            }
-            if slot.is_some()
-                && let Poll::Ready(ended) = poll_isolated(slot.as_mut(), cx)
-            {
-                failure = BranchFailure::new(delivery, name, required, ended);
-            }
-            if failures.is_none() || slot.is_some() {
-                return Poll::Pending;
-            }
-            Poll::Ready(())
-        })
-        .await;
-        let mut failures = failures.unwrap_or_default();
-        failures.extend(failure);
-        failures
-    }
 }
 
 impl BranchFailure {
@@ -239,10 +304,13 @@ impl BranchFailure {
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for () {}
-    impl<B, F> Sealed for (B, super::Branch<F>) {}
+/// Every branch that can never succeed, with its reason.
+fn dead_reason<'a>(failures: impl Iterator<Item = &'a BranchFailure>) -> String {
+    let dead = failures.filter(|failure| failure.error.is_dead());
+    let reasons: Vec<String> = dead
+        .map(|failure| format!("{}: {}", failure.branch, failure.error.describe()))
+        .collect();
+    reasons.join("; ")
 }
 
 #[cfg(test)]

@@ -1,0 +1,123 @@
+//! What a fan-out waits for, as types, so that waiting for all pays nothing for the others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// When a fan-out has what it needs, and whose names it keeps.
+pub trait Policy: Sync {
+    /// The names of the branches that were dropped because they were not needed any more.
+    type Dropped: Default + Send;
+
+    /// Whether a branch that was added as `required` is one for this policy.
+    fn is_required(&self, required: bool) -> bool {
+        required
+    }
+
+    /// Whether the required branches that still run are not needed any more.
+    fn is_satisfied(&self) -> bool;
+
+    /// A required branch has succeeded.
+    fn succeeded(&self);
+
+    /// A required branch that still ran was dropped.
+    fn dropped(dropped: &mut Self::Dropped, branch: &'static str);
+}
+
+/// Waits for every branch.
+#[derive(Debug)]
+pub(super) struct All;
+
+/// Waits for every branch, and needs none.
+#[derive(Debug)]
+pub(super) struct BestEffort;
+
+/// Waits until enough of the required branches have succeeded, or none runs any more.
+#[derive(Debug)]
+pub(super) struct Quorum {
+    missing: AtomicUsize,
+}
+
+/// Names in the order in which they were pushed; the first few need no memory of their own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    count: usize,
+    first: [&'static str; INLINE_COUNT],
+    more: Vec<&'static str>,
+}
+
+impl Policy for All {
+    type Dropped = ();
+
+    fn is_satisfied(&self) -> bool {
+        false
+    }
+
+    fn succeeded(&self) {}
+
+    fn dropped((): &mut (), _branch: &'static str) {}
+}
+
+impl Policy for BestEffort {
+    type Dropped = ();
+
+    fn is_required(&self, _required: bool) -> bool {
+        false
+    }
+
+    fn is_satisfied(&self) -> bool {
+        false
+    }
+
+    fn succeeded(&self) {}
+
+    fn dropped((): &mut (), _branch: &'static str) {}
+}
+
+impl Quorum {
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            missing: AtomicUsize::new(count),
+        }
+    }
+
+    /// How many more would have had to succeed.
+    pub(super) fn missing(&self) -> usize {
+        // Relaxed, here and below: one task polls all branches; it is atomic only because that
+        // task may move between threads.
+        self.missing.load(Ordering::Relaxed)
+    }
+}
+
+impl Policy for Quorum {
+    type Dropped = Names;
+
+    fn is_satisfied(&self) -> bool {
+        self.missing() == 0
+    }
+
+    fn succeeded(&self) {
+        // Never below zero: a branch is only polled while some are missing.
+        self.missing.store(self.missing() - 1, Ordering::Relaxed);
+    }
+
+    fn dropped(dropped: &mut Names, branch: &'static str) {
+        dropped.push(branch);
+    }
+}
+
+impl Names {
+    fn push(&mut self, name: &'static str) {
+        match self.first.get_mut(self.count) {
+            Some(place) => *place = name,
+            None => self.more.push(name),
+        }
+        self.count += 1;
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let first = &self.first[..self.count.min(INLINE_COUNT)];
+        first.iter().chain(&self.more).copied()
+    }
+}
+
+/// Enough for the losers of eight branches; more allocate.
+const INLINE_COUNT: usize = 7;
