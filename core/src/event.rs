@@ -86,6 +86,29 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
+    /// A handler, or work that it shielded, is taking longer than [`Timeout::soft`](crate::Timeout::soft); it is told.
+    HandlerOverdue {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// After which time it was due.
+        after: Duration,
+    },
+    /// A handler was cancelled because it took longer than [`Timeout::total`](crate::Timeout::total). When it has ended
+    /// the message is retried, unless it ended with a verdict after all.
+    HandlerTimedOut {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// After which time it was due.
+        after: Duration,
+    },
+    /// A handler was cancelled and has not ended [`Timeout::stuck`](crate::Timeout::stuck) later: it blocks a thread, or
+    /// work that it shielded goes on. It keeps its permit, and its lease up to the longest.
+    HandlerStuck {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// After which time it was due.
+        after: Duration,
+    },
     /// Shielded work panicked; an ack turns into a retry.
     ShieldPanicked {
         /// The delivery.
@@ -156,6 +179,9 @@ impl Event {
             | Self::LeaseLost(delivery)
             | Self::BranchFailed { delivery, .. }
             | Self::HandlerPanicked { delivery, .. }
+            | Self::HandlerOverdue { delivery, .. }
+            | Self::HandlerTimedOut { delivery, .. }
+            | Self::HandlerStuck { delivery, .. }
             | Self::ShieldPanicked { delivery, .. }
             | Self::Merged(delivery)
             | Self::Expired(delivery)

@@ -104,7 +104,7 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `event`, `report`, `control` (what it says and hears), `lease` (who holds what until
+//! `backoff`, `timeout`, `event`, `report`, `control` (what it says and hears), `lease` (who holds what until
 //! when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message),
 //! `slots` (where handlers run), `consumer` (the engine).
 
@@ -126,6 +126,7 @@ mod slots;
 #[cfg(test)]
 mod testing;
 mod time;
+mod timeout;
 mod verdict;
 
 pub use backoff::{Backoff, Jitter};
@@ -135,11 +136,12 @@ pub use broker::{
 pub use clock::Clock;
 pub use consumer::{Builder, Consumer, NoBroker, NoClock, NoHandler};
 pub use control::{Control, Plan};
-pub use delivery::{Delivery, LeaseLost, ShieldError, Shielded};
+pub use delivery::{Delivery, LeaseLost, Overdue, ShieldError, Shielded};
 pub use event::{BrokerCall, DeliveryKey, Event, Phase};
 pub use fan_out::{Branch, BranchError, BranchFailure, Branches, FanOut, Joined, Raced};
 pub use handler::{Execution, Handler, Inline, Spawned};
 pub use message::{LeaseToken, Message, MessageId};
 pub use report::{Failure, Report, Stats, Totals};
 pub use time::Instant;
+pub use timeout::Timeout;
 pub use verdict::Verdict;

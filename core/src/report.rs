@@ -49,6 +49,8 @@ pub struct Totals {
     pub panicked: u64,
     /// Polls above the threshold.
     pub slow_polls: u64,
+    /// Handlers that were cancelled because they took too long.
+    pub timed_out: u64,
 }
 
 /// What a running consumer is doing: see [`Control::stats`](crate::Control::stats).
@@ -68,6 +70,9 @@ pub struct Stats {
     pub settling: usize,
     /// Messages in hand whose lease is lost and whose handler has not ended.
     pub lost: usize,
+    /// Handlers in `running` that were cancelled long ago and have not ended: see
+    /// [`Event::HandlerStuck`](crate::Event::HandlerStuck).
+    pub stuck: usize,
 }
 
 /// Why a consumer stopped by itself.

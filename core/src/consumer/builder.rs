@@ -11,7 +11,7 @@ use crate::control::Shared;
 use crate::handler::Execution;
 use crate::{
     Backoff, Broker, Clock, Consumer, Control, Delivery, Event, Handler, Inline, Plan, Spawned,
-    Verdict,
+    Timeout, Verdict,
 };
 
 /// No broker was given yet.
@@ -178,6 +178,36 @@ impl<B, C, H> Builder<B, C, H> {
         self
     }
 
+    /// How long a handler may take. Default: as long as it likes.
+    ///
+    /// A handler that takes longer is told, then dropped, which is a failed attempt, and reported
+    /// if it does not end even so: see [`Timeout`]. It keeps its permit until it has really ended,
+    /// and its lease is extended up to [`lease_max`](Self::lease_max) and no longer. Work that it
+    /// [shielded](Delivery::shield) is not dropped. The time of a spawned handler counts from when
+    /// the executor was given it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::{Consumer, Delivery, Timeout, Verdict};
+    /// use std::time::Duration;
+    ///
+    /// let timeout = Timeout { soft: Duration::from_secs(5), ..Timeout::default() };
+    /// let builder = Consumer::builder()
+    ///     .handler(async |delivery: &Delivery| {
+    ///         if delivery.is_overdue() {
+    ///             return Verdict::Retry { after: None };
+    ///         }
+    ///         Verdict::Ack
+    ///     })
+    ///     .handler_timeout(timeout);
+    /// # drop(builder);
+    /// ```
+    pub fn handler_timeout(mut self, timeout: Timeout) -> Self {
+        self.settings.timeout = Some(timeout);
+        self
+    }
+
     /// How the consumer stops when it stops by itself, because its broker failed.
     ///
     /// Default: `drain` 0, `grace` 5 s, `flush` 5 s. Leases can no longer be kept then, so that
@@ -245,6 +275,7 @@ pub(super) struct Settings {
     pub(super) max_deliveries: u32,
     pub(super) backoff: Backoff,
     pub(super) slow_poll: Duration,
+    pub(super) timeout: Option<Timeout>,
     pub(super) failure_plan: Plan,
     pub(super) seed: u64,
     pub(super) observer: Option<Observer>,
@@ -260,6 +291,7 @@ impl Default for Settings {
             max_deliveries: 5,
             backoff: Backoff::default(),
             slow_poll: Duration::from_millis(100),
+            timeout: None,
             failure_plan: Plan {
                 drain: Duration::ZERO,
                 grace: Duration::from_secs(5),

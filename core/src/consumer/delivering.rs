@@ -27,6 +27,10 @@ pub(super) enum Stage {
 pub(super) struct Running {
     /// Made with the first shielded work.
     pub(super) shields: Option<Box<Shields>>,
+    /// Whether it was cancelled because it took too long.
+    pub(super) is_timed_out: bool,
+    /// Whether it was reported as stuck.
+    pub(super) is_stuck: bool,
 }
 
 /// The shielded work of a delivery.

@@ -24,6 +24,7 @@ use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::settlements::Settlements;
 use super::shutdown::Shutdown;
+use super::timeouts::Timeouts;
 use crate::control::{Notice, Shared};
 use crate::handler::Finish;
 use crate::isolate::panic_message;
@@ -57,7 +58,9 @@ pub(super) struct Engine<'a> {
     pub(super) is_cancelling: bool,
     /// Retired deliveries, whose memory is used again.
     pub(super) retired: Vec<Delivery>,
-    finished: Vec<(Handle, Finish)>,
+    pub(super) finished: Vec<(Handle, Finish)>,
+    /// Where handlers may not take as long as they like.
+    pub(super) timeouts: Option<Box<Timeouts>>,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
@@ -78,6 +81,7 @@ impl<'a> Engine<'a> {
             broker,
             caps,
             rng: Rng::with_seed(settings.seed),
+            timeouts: settings.timeout.map(Timeouts::new),
             settings,
             shared,
             table: LeaseTable::new(leases),
@@ -162,11 +166,13 @@ impl<'a> Engine<'a> {
         is_busy |= self.poll_calls(cx, now);
         is_busy |= self.poll_intake(cx, now);
         is_busy |= self.keep_leases(now);
+        is_busy |= self.poll_timeouts(now, handlers, is_inline);
         for _ in 0..STARTS_MAX {
             let Some((handle, delivery)) = self.next_start(now) else {
                 break;
             };
-            handlers.insert(handle, start(delivery));
+            let slot = handlers.insert(handle, start(delivery));
+            self.watch(now, handle, slot);
             is_busy = true;
         }
         is_busy |= self.flush(now);
@@ -244,6 +250,9 @@ impl<'a> Engine<'a> {
             self.settlements.next_wake(),
             self.next_receive(),
             self.shutdown.deadline,
+            self.timeouts
+                .as_ref()
+                .and_then(|timeouts| timeouts.next_wake()),
         ];
         let Some(next) = due.into_iter().flatten().min() else {
             self.sleep = None;

@@ -172,10 +172,14 @@ impl Engine<'_> {
 
     /// Turns the end of a handler into a settlement.
     fn settlement(&mut self, handle: Handle, finish: Finish) -> Settle {
+        let timed_out = self.timed_out_error(handle);
         let running = self.running_mut(handle);
         let shields = running.and_then(|running| running.shields.as_mut());
         let shield_panic = shields.and_then(|shields| shields.panic.take());
         let verdict = match finish {
+            Finish::Cancelled if timed_out.is_some() => {
+                return self.retry(handle, None, timed_out);
+            }
             Finish::Cancelled | Finish::Refused => {
                 return Settle::Nack {
                     after: Duration::ZERO,

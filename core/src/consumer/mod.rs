@@ -8,6 +8,7 @@ mod handling;
 mod intake;
 mod settlements;
 mod shutdown;
+mod timeouts;
 
 use std::fmt;
 use std::future::poll_fn;

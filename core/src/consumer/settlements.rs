@@ -46,7 +46,10 @@ impl Engine<'_> {
         });
         match std::mem::replace(&mut lease.owner.stage, settling) {
             Stage::Buffered => self.stats.buffered -= 1,
-            Stage::Running(_) => self.stats.running -= 1,
+            Stage::Running(running) => {
+                self.stats.running -= 1;
+                self.stats.stuck -= usize::from(running.is_stuck);
+            }
             Stage::Settling(_) => self.stats.settling -= 1,
         }
         self.stats.settling += 1;
@@ -155,8 +158,9 @@ impl Engine<'_> {
         match &stage {
             Stage::Buffered => self.stats.buffered -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
-            Stage::Running(_) => {
+            Stage::Running(running) => {
                 self.stats.running -= 1;
+                self.stats.stuck -= usize::from(running.is_stuck);
                 self.stats.lost -= usize::from(lease.is_lost);
             }
         }

@@ -1,5 +1,6 @@
 //! One delivery, as its handler sees it.
 
+mod overdue;
 mod shield;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
+pub use overdue::Overdue;
 pub use shield::{ShieldError, Shielded};
 
 use crate::control::{Notice, Shared, lock};
@@ -282,6 +284,7 @@ struct Aside {
     /// The spawned handler's, for cancellation.
     waker: AtomicWaker,
     lost: Signal,
+    overdue: Signal,
     last_error: Mutex<Option<String>>,
 }
 

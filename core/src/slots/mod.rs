@@ -40,13 +40,15 @@ impl<F: Future<Output = Finish>> Slots<F> {
         &self.ready
     }
 
-    /// Takes a handler in, to be polled in the next pass. There must be room.
-    pub(crate) fn insert(&mut self, handle: Handle, future: F) {
+    /// Takes a handler in, to be polled in the next pass; returns in which slot it is. There must be
+    /// room.
+    pub(crate) fn insert(&mut self, handle: Handle, future: F) -> usize {
         let index = self.free.pop().unwrap_or_else(|| self.add());
         let slot = &mut self.slots[index];
         slot.handle = Some(handle);
         slot.future.set(Some(future));
         self.ready.add(index);
+        index
     }
 
     /// Polls every handler that was woken, once, and pushes those that ended to `finished`.
@@ -86,6 +88,22 @@ impl<F: Future<Output = Finish>> Slots<F> {
                 self.free.push(index);
                 finished.push((handle, slot.cancel()));
             }
+        }
+    }
+
+    /// Drops the handler in slot `index`, if it is still that of `handle`.
+    pub(crate) fn cancel_one(
+        &mut self,
+        index: usize,
+        handle: Handle,
+        finished: &mut Vec<(Handle, Finish)>,
+    ) {
+        if let Some(slot) = self.slots.get_mut(index)
+            && slot.handle == Some(handle)
+        {
+            slot.handle = None;
+            self.free.push(index);
+            finished.push((handle, slot.cancel()));
         }
     }
 

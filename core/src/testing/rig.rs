@@ -14,11 +14,11 @@ use super::{ManualClock, TestBroker};
 use crate::control::lock;
 use crate::{Broker, Builder, Clock, Consumer, Event, NoHandler, Report};
 
-pub(crate) fn millis(count: u64) -> Duration {
+pub(crate) const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-pub(crate) fn seconds(count: u64) -> Duration {
+pub(crate) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 

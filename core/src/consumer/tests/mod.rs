@@ -6,4 +6,5 @@ mod settlements;
 mod shields;
 mod shutdown;
 mod storms;
+mod timeouts;
 mod verdicts;
