@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mayhem_core::{BranchError, Delivery, Event, FanOut, MessageId, Plan, Verdict};
+use mayhem_core::{BranchError, Delivery, Event, FanOut};
 use mayhem_sim::{Fate, SettleKind};
-use mayhem_tests::contract::Stage;
+use mayhem_tests::contract::single::{NOW, branch_failures, once, one_message, sleep};
 
 #[test]
 fn a_failed_branch_is_reported_once_with_its_name_and_the_message_is_not_acked() {
@@ -226,51 +226,4 @@ fn no_branch_outlives_a_cancelled_handler() {
     assert!(branch_failures(&stage).is_empty(), "a cancel is no failure");
 }
 
-fn one_message() -> (Stage, MessageId) {
-    let stage = Stage::new();
-    let id = stage.broker.publish("one");
-    (stage, id)
-}
-
-/// Runs a consumer until its one handler has ended, and a moment longer.
-fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> mayhem_core::Report {
-    let ended = Cell::new(false);
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            assert!(!ended.get(), "one attempt is all that is looked at");
-            let verdict = handler(delivery).await;
-            ended.set(true);
-            verdict
-        })
-        .build();
-    let control = consumer.control();
-    let script = async {
-        while !ended.get() {
-            stage.clock.sleep(SECOND / 10).await;
-        }
-        control.stop(NOW);
-    };
-    stage.run_with(consumer, script)
-}
-
-async fn sleep(stage: &Stage, duration: Duration) -> Result<(), BranchError> {
-    stage.clock.sleep(duration).await;
-    Ok(())
-}
-
-fn branch_failures(stage: &Stage) -> Vec<(&'static str, String)> {
-    let failure = |(_, event)| match event {
-        Event::BranchFailed { branch, error, .. } => Some((branch, error)),
-        _ => None,
-    };
-    stage.events().into_iter().filter_map(failure).collect()
-}
-
-/// Cancels at once and lets nobody wait.
-const NOW: Plan = Plan {
-    drain: Duration::ZERO,
-    grace: Duration::ZERO,
-    flush: SECOND,
-};
 const SECOND: Duration = Duration::from_secs(1);

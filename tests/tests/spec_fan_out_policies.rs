@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use mayhem_core::{BranchError, Delivery, Event, FanOut, MessageId, Plan, Raced, Report, Verdict};
+use mayhem_core::{BranchError, Delivery, Event, FanOut, Raced, Verdict};
 use mayhem_sim::{Fate, SettleKind};
-use mayhem_tests::contract::Stage;
+use mayhem_tests::contract::single::{NOW, branch_failures, once, one_message, sleep};
 
 #[test]
 fn any_ends_with_its_first_success_and_drops_and_names_the_losers() {
@@ -26,7 +26,7 @@ fn any_ends_with_its_first_success_and_drops_and_names_the_losers() {
 
     assert_eq!(*names.borrow(), ["far", "lost"]);
     assert_eq!(stage.settlements(&id), [(SECOND, SettleKind::Ack)]);
-    assert!(failures(&stage).is_empty(), "to lose is no failure");
+    assert!(branch_failures(&stage).is_empty(), "to lose is no failure");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn any_goes_on_after_failures_and_reports_each_once() {
     });
 
     assert_eq!(
-        failures(&stage),
+        branch_failures(&stage),
         [
             ("one", "no such host".to_owned()),
             ("two", "panicked: planned".to_owned())
@@ -172,7 +172,10 @@ fn an_optional_branch_is_no_candidate_and_no_loser() {
 
     assert_eq!(notified_at.get(), Some(2 * SECOND));
     assert_eq!(stage.broker.truth(&id).fate, Fate::Acked);
-    assert_eq!(failures(&stage), [("audit", "nobody listens".to_owned())]);
+    assert_eq!(
+        branch_failures(&stage),
+        [("audit", "nobody listens".to_owned())]
+    );
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn a_loser_whose_destructor_panics_is_reported_and_the_message_is_acked() {
     });
 
     assert_eq!(
-        failures(&stage),
+        branch_failures(&stage),
         [("slow", "panicked: on the way out".to_owned())]
     );
     assert_eq!(report.totals.panicked, 0, "it is the branch's");
@@ -219,7 +222,7 @@ fn best_effort_hears_of_every_failure_and_acks() {
     });
 
     assert_eq!(
-        failures(&stage),
+        branch_failures(&stage),
         [
             ("mail", "no route".to_owned()),
             ("page", "panicked: planned".to_owned())
@@ -308,7 +311,7 @@ fn no_branch_of_a_race_outlives_a_cancelled_handler() {
 
     let _ = stage.run_with(consumer, script);
 
-    assert!(failures(&stage).is_empty(), "a cancel is no failure");
+    assert!(branch_failures(&stage).is_empty(), "a cancel is no failure");
 }
 
 #[test]
@@ -366,36 +369,6 @@ fn a_race_is_the_same_where_handlers_are_tasks() {
     assert_eq!(stage.broker.truth(&id).fate, Fate::Acked);
 }
 
-fn one_message() -> (Stage, MessageId) {
-    let stage = Stage::new();
-    let id = stage.broker.publish("one");
-    (stage, id)
-}
-
-/// Runs a consumer until its one handler has ended, and a moment longer.
-fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> Report {
-    let ended = Cell::new(false);
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            assert!(!ended.get(), "one attempt is all that is looked at");
-            let verdict = handler(delivery).await;
-            ended.set(true);
-            verdict
-        })
-        .build();
-    let control = consumer.control();
-    let script = async {
-        while !ended.get() {
-            stage.clock.sleep(SECOND / 10).await;
-        }
-        control.stop(NOW);
-    };
-    let report = stage.run_with(consumer, script);
-    assert!(report.is_balanced());
-    report
-}
-
 /// A branch that shows whether it still exists.
 async fn holding(
     held: &Rc<()>,
@@ -407,23 +380,4 @@ async fn holding(
     result
 }
 
-async fn sleep(stage: &Stage, duration: Duration) -> Result<(), BranchError> {
-    stage.clock.sleep(duration).await;
-    Ok(())
-}
-
-fn failures(stage: &Stage) -> Vec<(&'static str, String)> {
-    let failure = |(_, event)| match event {
-        Event::BranchFailed { branch, error, .. } => Some((branch, error)),
-        _ => None,
-    };
-    stage.events().into_iter().filter_map(failure).collect()
-}
-
-/// Cancels at once and lets nobody wait.
-const NOW: Plan = Plan {
-    drain: Duration::ZERO,
-    grace: Duration::ZERO,
-    flush: SECOND,
-};
 const SECOND: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use super::{BranchError, BranchFailure};
 use crate::Delivery;
 use crate::isolate::{Isolated, leave, poll_isolated};
 
-/// One branch of a [`FanOut`].
+/// One branch of a [`FanOut`](super::FanOut).
 #[derive(Debug)]
 pub struct Branch<F> {
     pub(super) name: &'static str,
@@ -17,7 +17,7 @@ pub struct Branch<F> {
     pub(super) future: F,
 }
 
-/// The branches of a [`FanOut`]: nested pairs, ending in `()`. Sealed.
+/// The branches of a [`FanOut`](super::FanOut): nested pairs, ending in `()`. Sealed.
 pub trait Branches: sealed::Sealed {
     /// How many of them are not optional.
     #[doc(hidden)]

@@ -6,6 +6,7 @@
 mod consumer;
 mod executor;
 mod runtimes;
+pub mod single;
 mod stage;
 
 pub use consumer::{inline_handlers_settle_every_message, spawned_handlers_settle_every_message};

@@ -1,0 +1,59 @@
+//! One message and one run of its handler.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use mayhem_core::{BranchError, Delivery, Event, MessageId, Plan, Report, Verdict};
+
+use super::Stage;
+
+/// A stage with one message.
+pub fn one_message() -> (Stage, MessageId) {
+    let stage = Stage::new();
+    let id = stage.broker.publish("one");
+    (stage, id)
+}
+
+/// Runs a consumer until its one handler has ended, and a moment longer.
+pub fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> Report {
+    let ended = Cell::new(false);
+    let consumer = stage
+        .consumer()
+        .handler(async |delivery: &Delivery| {
+            assert!(!ended.get(), "one attempt is all that is looked at");
+            let verdict = handler(delivery).await;
+            ended.set(true);
+            verdict
+        })
+        .build();
+    let control = consumer.control();
+    let script = async {
+        while !ended.get() {
+            stage.clock.sleep(Duration::from_millis(100)).await;
+        }
+        control.stop(NOW);
+    };
+    stage.run_with(consumer, script)
+}
+
+/// A branch that takes so long and succeeds.
+pub async fn sleep(stage: &Stage, duration: Duration) -> Result<(), BranchError> {
+    stage.clock.sleep(duration).await;
+    Ok(())
+}
+
+/// The branches that failed and why, in the order in which they were reported.
+pub fn branch_failures(stage: &Stage) -> Vec<(&'static str, String)> {
+    let failure = |(_, event)| match event {
+        Event::BranchFailed { branch, error, .. } => Some((branch, error)),
+        _ => None,
+    };
+    stage.events().into_iter().filter_map(failure).collect()
+}
+
+/// Cancels at once and lets nobody wait.
+pub const NOW: Plan = Plan {
+    drain: Duration::ZERO,
+    grace: Duration::ZERO,
+    flush: Duration::from_secs(1),
+};
