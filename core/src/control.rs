@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
 
 use crate::lease::Handle;
-use crate::{Clock, Event, Stats};
+use crate::metrics::Recorder;
+use crate::{Clock, Event, Health, Metrics, Stats};
 
 /// How long each phase of a stop may take.
 ///
@@ -58,6 +59,36 @@ impl Control {
     pub fn stats(&self) -> Stats {
         *lock(&self.shared.stats)
     }
+
+    /// What the consumer has measured so far. Copies some kilobytes: ask as often as a person or a
+    /// monitoring system wants to look, not for every message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::{Control, Histogram};
+    /// # use std::time::Duration;
+    /// /// Handlers are slow, or wait long: which is it?
+    /// fn tell(control: &Control) -> String {
+    ///     let metrics = control.metrics();
+    ///     let p99 = |histogram: &Histogram| histogram.quantile(0.99);
+    ///     format!("waits {:?}, takes {:?}", p99(&metrics.queue_wait), p99(&metrics.handle))
+    /// }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        let stats = self.stats();
+        self.shared.recorder.metrics(self.shared.clock.now(), stats)
+    }
+
+    /// Whether the consumer does its work: what a health check answers. Cheap.
+    ///
+    /// Reads the clock: a consumer that is not polled any more cannot say so itself.
+    pub fn health(&self) -> Health {
+        let (now, stats) = (self.shared.clock.now(), self.stats());
+        self.shared
+            .recorder
+            .health(now, &stats, self.shared.patience)
+    }
 }
 
 impl Default for Plan {
@@ -83,6 +114,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// Polls longer than this are reported.
     pub(crate) slow_poll: Duration,
+    pub(crate) recorder: Recorder,
+    /// How long deliveries may be in hand without one of them being settled.
+    patience: Duration,
     /// When the latest poll of an inline handler ended: the start of the next one.
     pub(crate) poll_ended: AtomicU64,
     stats: Mutex<Stats>,
@@ -91,10 +125,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, slow_poll: Duration) -> Arc<Self> {
+    pub(crate) fn new(clock: Arc<dyn Clock>, slow_poll: Duration, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             clock,
             slow_poll,
+            recorder: Recorder::new(),
+            patience,
             poll_ended: AtomicU64::new(0),
             stats: Mutex::default(),
             inbox: Mutex::default(),

@@ -104,9 +104,9 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `timeout`, `event`, `report`, `control` (what it says and hears), `lease` (who holds what until
-//! when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message),
-//! `slots` (where handlers run), `consumer` (the engine).
+//! `backoff`, `timeout`, `event`, `report`, `metrics`, `control` (what it says and hears), `lease`
+//! (who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of
+//! one message), `slots` (where handlers run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
@@ -120,6 +120,7 @@ mod handler;
 mod isolate;
 mod lease;
 mod message;
+mod metrics;
 mod report;
 mod signal;
 mod slots;
@@ -141,6 +142,7 @@ pub use event::{BrokerCall, DeliveryKey, Event, Phase};
 pub use fan_out::{Branch, BranchError, BranchFailure, Branches, FanOut, Joined, Raced};
 pub use handler::{Execution, Handler, Inline, Spawned};
 pub use message::{LeaseToken, Message, MessageId};
+pub use metrics::{Health, Histogram, Metrics};
 pub use report::{Failure, Report, Stats, Totals};
 pub use time::Instant;
 pub use timeout::Timeout;

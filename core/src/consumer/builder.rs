@@ -243,7 +243,7 @@ impl<E: Execution> Builder<Arc<dyn Broker>, Arc<dyn Clock>, E> {
             execution,
             settings,
         } = self;
-        let shared = Shared::new(clock, settings.slow_poll);
+        let shared = Shared::new(clock, settings.slow_poll, settings.lease_max);
         let (control, stops) = Control::new(Arc::clone(&shared));
         Consumer {
             broker,

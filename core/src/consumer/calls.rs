@@ -32,6 +32,7 @@ pub(super) enum CallEnded {
     Extended {
         members: Vec<Member>,
         sent: Instant,
+        earliest: Instant,
         answer: Answer<Vec<Outcome>>,
     },
 }
@@ -77,6 +78,7 @@ impl Engine<'_> {
             extensions,
             sent,
             useless,
+            earliest,
         } = batch;
         let broker = self.broker;
         let give_up = self.shared.clock.sleep_until(useless);
@@ -87,6 +89,7 @@ impl Engine<'_> {
             CallEnded::Extended {
                 members,
                 sent,
+                earliest,
                 answer,
             }
         };
@@ -103,8 +106,12 @@ impl Engine<'_> {
                 CallEnded::Extended {
                     members,
                     sent,
+                    earliest,
                     answer,
                 } => {
+                    if matches!(answer, Answer::Done(_)) {
+                        self.observe_extension(sent, earliest);
+                    }
                     self.extended(now, &members, sent, answer);
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::handler::Finish;
 use crate::lease::Leased;
-use crate::{Delivery, DeliveryKey, Event, LeaseToken, MessageId, Settle, Totals};
+use crate::{Delivery, DeliveryKey, Event, Instant, LeaseToken, MessageId, Settle, Totals};
 
 /// A delivery in hand: received, and without its end.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) enum Stage {
 /// A delivery whose scope is open.
 #[derive(Debug, Default)]
 pub(super) struct Running {
+    pub(super) started: Instant,
     /// Made with the first shielded work.
     pub(super) shields: Option<Box<Shields>>,
     /// Whether it was cancelled because it took too long.

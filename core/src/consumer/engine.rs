@@ -22,6 +22,7 @@ use super::builder::Settings;
 use super::calls::CallEnded;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
+use super::observing::Observing;
 use super::settlements::Settlements;
 use super::shutdown::Shutdown;
 use super::timeouts::Timeouts;
@@ -52,6 +53,7 @@ pub(super) struct Engine<'a> {
     pub(super) shutdown: Shutdown,
     pub(super) stops: Pin<Box<Receiver<Plan>>>,
     pub(super) stats: Stats,
+    pub(super) observing: Observing,
     pub(super) failure: Option<Failure>,
     pub(super) rng: Rng,
     /// Whether handlers were cancelled since they were last polled.
@@ -94,6 +96,7 @@ impl<'a> Engine<'a> {
             shutdown: Shutdown::default(),
             stops: Box::pin(stops),
             stats: Stats::default(),
+            observing: Observing::default(),
             failure: None,
             is_cancelling: false,
             retired: Vec::new(),
@@ -131,15 +134,15 @@ impl<'a> Engine<'a> {
             let is_busy = self.pass(cx, handlers, start, is_inline);
             self.check();
             if self.stats.phase == Phase::Closed {
-                self.shared.publish(self.stats);
+                self.publish(None);
                 return Poll::Ready(self.report());
             }
             if !is_busy && handlers.ready().sleep() {
-                self.shared.publish(self.stats);
+                self.publish(self.sleep.as_ref().map(|(until, _)| *until));
                 return Poll::Pending;
             }
         }
-        self.shared.publish(self.stats);
+        self.publish(Some(self.observing.now));
         // There is more to do, after the executor's other tasks have had their turn.
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -160,6 +163,7 @@ impl<'a> Engine<'a> {
         let now = self.shared.clock.now();
         let mut is_busy = self.poll_stops(cx, now);
         let now = self.poll_handlers(now, handlers, is_inline);
+        self.observing.now = now;
         is_busy |= self.handle_notices();
         is_busy |= self.handle_finished(now);
         is_busy |= self.poll_shields(cx, now);
@@ -194,6 +198,7 @@ impl<'a> Engine<'a> {
             shared,
             table,
             finished,
+            observing,
             ..
         } = self;
         // Relaxed: inline handlers are polled right here.
@@ -205,6 +210,8 @@ impl<'a> Engine<'a> {
             // Polls follow one another, so that the end of one is the start of the next and one
             // clock read per poll is enough.
             let took = shared.chain_poll();
+            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            observing.slowest_poll = observing.slowest_poll.max(nanos);
             if took > shared.slow_poll
                 && let Some(lease) = table.get(handle)
             {
@@ -259,15 +266,19 @@ impl<'a> Engine<'a> {
             return false;
         };
         // A sleep that ends too early is kept: one look too many is cheaper than a timer per pass.
-        if self.sleep.as_ref().is_none_or(|(until, _)| *until > next) {
+        let is_new = self.sleep.as_ref().is_none_or(|(until, _)| *until > next);
+        if is_new {
             self.sleep = Some((next, self.shared.clock.sleep_until(next)));
         }
         let is_due = self
             .sleep
             .as_mut()
             .is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
-        if is_due {
-            self.sleep = None;
+        if is_due
+            && let Some((until, _)) = self.sleep.take()
+            && !is_new
+        {
+            self.observe_wake(until);
         }
         is_due
     }
@@ -335,7 +346,7 @@ impl Drop for Engine<'_> {
             }
         }
         drop_quietly(self.shared.close());
-        self.shared.publish(self.stats);
+        self.publish(None);
     }
 }
 

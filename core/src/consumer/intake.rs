@@ -55,6 +55,11 @@ impl Intake<'_> {
     pub(super) fn is_closed(&self) -> bool {
         self.source == Source::Closed
     }
+
+    /// Whether messages come, as far as the broker says.
+    pub(super) fn is_up(&self) -> bool {
+        self.source == Source::Open && self.failures == 0
+    }
 }
 
 impl Engine<'_> {
@@ -108,11 +113,16 @@ impl Engine<'_> {
             if !matches!(delivering.stage, Stage::Buffered) {
                 continue;
             }
-            delivering.stage = Stage::Running(Running::default());
+            delivering.stage = Stage::Running(Running {
+                started: now,
+                ..Running::default()
+            });
+            let received = lease.received;
             let delivery = delivering.delivery.clone();
             delivery.set_lease_deadline(deadline);
             self.stats.buffered -= 1;
             self.stats.running += 1;
+            self.observe_start(received);
             return Some((handle, delivery));
         }
         None

@@ -6,6 +6,7 @@ mod delivering;
 mod engine;
 mod handling;
 mod intake;
+mod observing;
 mod settlements;
 mod shutdown;
 mod timeouts;

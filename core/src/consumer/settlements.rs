@@ -49,6 +49,7 @@ impl Engine<'_> {
             Stage::Running(running) => {
                 self.stats.running -= 1;
                 self.stats.stuck -= usize::from(running.is_stuck);
+                self.observe_end(&running);
             }
             Stage::Settling(_) => self.stats.settling -= 1,
         }
@@ -159,6 +160,7 @@ impl Engine<'_> {
             Stage::Buffered => self.stats.buffered -= 1,
             Stage::Settling(_) => self.stats.settling -= 1,
             Stage::Running(running) => {
+                self.observe_end(running);
                 self.stats.running -= 1;
                 self.stats.stuck -= usize::from(running.is_stuck);
                 self.stats.lost -= usize::from(lease.is_lost);

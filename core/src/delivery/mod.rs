@@ -263,8 +263,10 @@ impl Watch for SpawnedWatch<'_> {
 
     fn after(&self) {
         let started = Instant::from_nanos(self.started.load(Ordering::Relaxed));
-        self.delivery
-            .check_poll(self.delivery.scope.shared.clock.now() - started);
+        let shared = &self.delivery.scope.shared;
+        let took = shared.clock.now() - started;
+        shared.recorder.spawned_poll(took);
+        self.delivery.check_poll(took);
     }
 }
 

@@ -118,6 +118,11 @@ impl Cohorts {
         Some(leases.handle_at(head.index()))
     }
 
+    /// The first lease of the first cohort.
+    pub(super) fn first_handle<T>(&self, leases: &Slab<Lease<T>>) -> Option<Handle> {
+        self.first_due(Instant::from_nanos(u64::MAX), leases)
+    }
+
     fn cohort_of(&mut self, tick: Instant) -> u32 {
         if let Some(last) = self.last {
             let cohort = &self.cohorts[last as usize];

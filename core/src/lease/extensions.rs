@@ -16,6 +16,8 @@ pub(crate) struct ExtendBatch {
     pub(crate) sent: Instant,
     /// When an answer is of no use any more: every lease of the batch is over.
     pub(crate) useless: Instant,
+    /// When the first lease of the batch ends unless the call succeeds.
+    pub(crate) earliest: Instant,
 }
 
 /// A lease in a batch.
@@ -111,6 +113,7 @@ impl<T: Leased> LeaseTable<T> {
             extensions: Vec::with_capacity(count),
             sent: now,
             useless: now + self.settings.lease,
+            earliest: Instant::from_nanos(u64::MAX),
         };
         while batch.members.len() < count_max {
             let Some((_, handle)) = self.waiting.pop_first() else {
@@ -120,7 +123,10 @@ impl<T: Leased> LeaseTable<T> {
                 continue;
             };
             lease.is_waiting = false;
-            let duration = self.settings.lease.min(lease.ends - now);
+            let duration = self
+                .settings
+                .lease
+                .min(lease.received + self.settings.lease_max - now);
             // At the end of the longest lease an extension would change nothing: let it run out.
             if now + duration <= lease.deadline || now >= lease.deadline {
                 continue;
@@ -128,6 +134,7 @@ impl<T: Leased> LeaseTable<T> {
             lease.is_extending = true;
             let deadline = now + duration;
             batch.useless = batch.useless.max(lease.deadline);
+            batch.earliest = batch.earliest.min(lease.deadline);
             batch.members.push(Member {
                 handle,
                 epoch: lease.epoch,

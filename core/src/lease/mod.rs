@@ -4,6 +4,7 @@
 //! the time, and answers which leases are to be extended and which are lost. What is deliberately
 //! absent: what is done with the messages, which is the consumer's.
 
+mod ages;
 mod cohorts;
 mod extensions;
 mod index;

@@ -25,8 +25,8 @@ pub(crate) struct Lease<T> {
     pub(super) newer: Option<Box<Newer>>,
     /// Counts the tokens this lease has had.
     pub(super) epoch: u32,
-    /// When it has lasted as long as it may.
-    pub(super) ends: Instant,
+    /// When it was received: it may last so long from there, in all.
+    pub(crate) received: Instant,
     pub(super) hash: IdHash,
     pub(super) stage: Stage,
     /// Whether it is among those that wait for an extension.

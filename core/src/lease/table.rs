@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::ages::Ages;
 use super::cohorts::Cohorts;
 use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
 use super::index::{IdHash, Index};
@@ -39,6 +40,7 @@ pub(crate) struct LeaseTable<T> {
     /// Since when and until when the lease ran that was armed last, and when its renewal is due:
     /// the same for all of a batch.
     latest_renewal: ((Instant, Instant), Instant),
+    ages: Ages,
     pub(super) calls_in_flight: usize,
     pub(super) retry_at: Instant,
 }
@@ -66,6 +68,7 @@ impl<T: Leased> LeaseTable<T> {
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
             latest_renewal: Default::default(),
+            ages: Ages::new(settings.lease_max),
             calls_in_flight: 0,
             retry_at: Instant::ZERO,
         }
@@ -79,12 +82,12 @@ impl<T: Leased> LeaseTable<T> {
         deadline: Instant,
         owner: impl FnOnce(Handle) -> T,
     ) -> Handle {
-        let ends = now + self.settings.lease_max;
+        let received = self.ages.add(now);
         let handle = self.leases.insert(|handle| Lease {
             newer: None,
             epoch: 0,
             deadline,
-            ends,
+            received,
             hash,
             stage: Stage::Held,
             is_waiting: false,
@@ -146,6 +149,7 @@ impl<T: Leased> LeaseTable<T> {
         self.unlink(queues);
         // Not there if it was detached; a successor under its id has another slot.
         self.by_id.remove(lease.hash, handle.index());
+        self.ages.remove(lease.received);
         Some(lease)
     }
 
@@ -207,6 +211,23 @@ impl<T: Leased> LeaseTable<T> {
         self.leases
             .get(member.handle)
             .is_some_and(|lease| lease.epoch == member.epoch)
+    }
+
+    /// When the oldest lease was received, or a little before that.
+    pub(crate) fn first_received(&mut self) -> Option<Instant> {
+        self.ages.first()
+    }
+
+    /// When the first lease ends that is not lost: of those whose extension is due next, and of
+    /// those that wait for one or are settled.
+    pub(crate) fn first_deadline(&self) -> Option<Instant> {
+        let deadline = |handle| self.leases.get(handle).map(|lease| lease.deadline);
+        let first = |cohorts: &Cohorts| cohorts.first_handle(&self.leases).and_then(deadline);
+        let waiting = self.waiting.first().map(|(deadline, _)| *deadline);
+        [first(&self.renewals), first(&self.expiries), waiting]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When [`poll`](Self::poll) has something to do by itself.

@@ -2,6 +2,7 @@
 
 mod failures;
 mod leases;
+mod observing;
 mod settlements;
 mod shields;
 mod shutdown;
