@@ -57,6 +57,14 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A message is not started, because too many deliveries of it were started and never settled:
+    /// see [`Builder::poison_after`](crate::Builder::poison_after). `DeadLettered` follows.
+    Poisoned {
+        /// The delivery.
+        delivery: DeliveryKey,
+        /// Which attempt it would have been.
+        attempt: u32,
+    },
     /// A lease was extended.
     Extended(DeliveryKey),
     /// One poll of a handler took longer than the threshold: it blocks the executor.
@@ -173,6 +181,7 @@ impl Event {
             | Self::Acked(delivery)
             | Self::Nacked { delivery, .. }
             | Self::Released(delivery)
+            | Self::Poisoned { delivery, .. }
             | Self::DeadLettered { delivery, .. }
             | Self::Extended(delivery)
             | Self::SlowPoll { delivery, .. }

@@ -51,6 +51,8 @@ pub struct Totals {
     pub slow_polls: u64,
     /// Handlers that were cancelled because they took too long.
     pub timed_out: u64,
+    /// Deliveries that were dead-lettered unstarted, because too many before were never settled.
+    pub poisoned: u64,
 }
 
 /// What a running consumer is doing: see [`Control::stats`](crate::Control::stats).

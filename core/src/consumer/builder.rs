@@ -166,6 +166,23 @@ impl<B, C, H> Builder<B, C, H> {
         self
     }
 
+    /// Which attempt is the last that is started at all, at least
+    /// [`max_deliveries`](Self::max_deliveries), which is also the default.
+    ///
+    /// A retry at the last delivery is a dead letter, so that a later attempt means that earlier
+    /// ones were never settled: their handlers crashed the process, hung, or outlived their lease.
+    /// Such a message is dead-lettered without being started, with
+    /// [`Event::Poisoned`](crate::Event::Poisoned). While the consumer stops it is handed back
+    /// like any other instead.
+    ///
+    /// Whether a lease that runs out is an attempt is the broker's affair. With one that counts
+    /// every delivery, a crash costs an attempt of each message that only waited, too; give it
+    /// room, or `u32::MAX` to start every message.
+    pub fn poison_after(mut self, attempt_max: u32) -> Self {
+        self.settings.poison_after = attempt_max;
+        self
+    }
+
     /// How long a retry waits unless its verdict says so.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
@@ -273,6 +290,7 @@ pub(super) struct Settings {
     pub(super) lease: Duration,
     pub(super) lease_max: Duration,
     pub(super) max_deliveries: u32,
+    pub(super) poison_after: u32,
     pub(super) backoff: Backoff,
     pub(super) slow_poll: Duration,
     pub(super) timeout: Option<Timeout>,
@@ -289,6 +307,7 @@ impl Default for Settings {
             lease: Duration::from_secs(60),
             lease_max: Duration::from_secs(30 * 60),
             max_deliveries: 5,
+            poison_after: 0,
             backoff: Backoff::default(),
             slow_poll: Duration::from_millis(100),
             timeout: None,

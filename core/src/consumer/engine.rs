@@ -23,6 +23,7 @@ use super::calls::CallEnded;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
+use super::poison::Poison;
 use super::settlements::Settlements;
 use super::shutdown::Shutdown;
 use super::timeouts::Timeouts;
@@ -63,6 +64,7 @@ pub(super) struct Engine<'a> {
     pub(super) finished: Vec<(Handle, Finish)>,
     /// Where handlers may not take as long as they like.
     pub(super) timeouts: Option<Box<Timeouts>>,
+    pub(super) poison: Poison,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
@@ -84,6 +86,7 @@ impl<'a> Engine<'a> {
             caps,
             rng: Rng::with_seed(settings.seed),
             timeouts: settings.timeout.map(Timeouts::new),
+            poison: Poison::new(settings.poison_after.max(settings.max_deliveries)),
             settings,
             shared,
             table: LeaseTable::new(leases),

@@ -108,16 +108,23 @@ impl Engine<'_> {
                 self.lose(handle);
                 continue;
             }
-            let deadline = lease.deadline;
+            let (deadline, received) = (lease.deadline, lease.received);
+            let attempt = lease.newer_attempt();
             let delivering = &mut lease.owner;
             if !matches!(delivering.stage, Stage::Buffered) {
                 continue;
             }
+            let attempt = attempt.unwrap_or(delivering.delivery.attempt());
+            if attempt > self.poison.attempt_max && self.is_buried(handle, attempt) {
+                continue;
+            }
+            let Some(delivering) = self.table.owner_mut(handle) else {
+                continue;
+            };
             delivering.stage = Stage::Running(Running {
                 started: now,
                 ..Running::default()
             });
-            let received = lease.received;
             let delivery = delivering.delivery.clone();
             delivery.set_lease_deadline(deadline);
             self.stats.buffered -= 1;

@@ -7,6 +7,7 @@ mod engine;
 mod handling;
 mod intake;
 mod observing;
+mod poison;
 mod settlements;
 mod shutdown;
 mod timeouts;

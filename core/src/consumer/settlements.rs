@@ -157,7 +157,12 @@ impl Engine<'_> {
         }
         self.stats.outstanding -= 1;
         match &stage {
-            Stage::Buffered => self.stats.buffered -= 1,
+            Stage::Buffered => {
+                self.stats.buffered -= 1;
+                if matches!(end, End::Expired) {
+                    self.poison.note_waited(delivery.id());
+                }
+            }
             Stage::Settling(_) => self.stats.settling -= 1,
             Stage::Running(running) => {
                 self.observe_end(running);

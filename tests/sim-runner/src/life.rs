@@ -274,6 +274,7 @@ impl Stage<'_> {
                 Fate::Acked => {}
                 Fate::Dead { reason } if reason.contains("planned") => {}
                 Fate::Dead { reason } if reason.contains("simulated") => {}
+                Fate::Dead { reason } if reason.contains("poison") => {}
                 fate => self.sim.violate("nothing lost", format!("{id}: {fate:?}")),
             }
         }

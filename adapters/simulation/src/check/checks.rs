@@ -102,7 +102,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "no early dead letter",
-        "a dead letter is a verdict, or the last attempt",
+        "a dead letter is a verdict, or the last attempt, or later than that",
     ),
     (
         "no failure",
@@ -188,6 +188,8 @@ pub(super) struct Lease {
     /// In which consumer's life it was settled, and how.
     pub(super) settled: Option<(u32, SettleKind)>,
     pub(super) is_duplicated: bool,
+    /// As the consumer was told.
+    pub(super) attempt: u32,
     pub(super) delivered_at: Instant,
     pub(super) extensions: u32,
 }

@@ -9,9 +9,10 @@ use crate::{Fact, FactKind, SettleKind};
 impl Checks {
     pub(super) fn fact(&mut self, fact: &Fact, time: Time) -> Result<(), Broken> {
         match (&fact.kind, &fact.lease) {
-            (FactKind::Delivered { deadline, .. }, Some(token)) => {
+            (FactKind::Delivered { deadline, attempt }, Some(token)) => {
                 self.leased += 1;
-                self.leases.entry(token.clone()).or_default().delivered_at = fact.at;
+                let lease = self.leases.entry(token.clone()).or_default();
+                (lease.delivered_at, lease.attempt) = (fact.at, *attempt);
                 self.messages.entry(fact.id.clone()).or_default().until = Some(*deadline);
             }
             (FactKind::Arrived, Some(token)) => self.arrived.push_back(delivery_of(token)),
@@ -70,6 +71,7 @@ impl Checks {
         let lease = self.leases.entry(token.clone()).or_default();
         // A lease that was delivered twice may be another delivery by then.
         let is_duplicated = lease.is_duplicated;
+        let is_poison = lease.attempt > self.promises.max_deliveries;
         match lease.settled {
             Some((when, before)) if when == life && !is_same_way(before, kind) => {
                 if !is_duplicated {
@@ -84,7 +86,7 @@ impl Checks {
             return if is_duplicated {
                 Ok(())
             } else {
-                unstarted(fact, kind)
+                unstarted(fact, kind, is_poison)
             };
         };
         let Some((end, _)) = &generation.end else {
@@ -207,12 +209,14 @@ impl Checks {
     }
 }
 
-/// What was never given to a handler is only ever handed back.
-fn unstarted(fact: &Fact, kind: SettleKind) -> Result<(), Broken> {
+/// What was never given to a handler is only ever handed back, unless it was started too often.
+fn unstarted(fact: &Fact, kind: SettleKind, is_poison: bool) -> Result<(), Broken> {
     match kind {
         SettleKind::Nack { after, counted } if after.is_zero() && !counted => Ok(()),
         SettleKind::Ack => broken("no early ack", fact, "no handler had it"),
-        _ => broken("verdict kept", fact, "no handler had it"),
+        SettleKind::Dead if is_poison => Ok(()),
+        SettleKind::Dead => broken("no early dead letter", fact, "no handler had it"),
+        SettleKind::Nack { .. } => broken("verdict kept", fact, "no handler had it"),
     }
 }
 

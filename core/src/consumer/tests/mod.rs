@@ -3,6 +3,7 @@
 mod failures;
 mod leases;
 mod observing;
+mod poison;
 mod settlements;
 mod shields;
 mod shutdown;
