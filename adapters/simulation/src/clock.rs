@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use mayhem_core::{Clock, Instant};
 
+use crate::timers::TimerSlot;
 use crate::world::World;
 
 /// Virtual time of one [`Simulation`](crate::Simulation); all clones tell the same.
@@ -96,6 +97,7 @@ impl Clock for SimClock {
             id: self.world.timer_id(),
             world: Arc::clone(&self.world),
             deadline,
+            slot: None,
         }
         .boxed()
     }
@@ -111,13 +113,16 @@ struct Sleep {
     world: Arc<World>,
     deadline: Instant,
     id: u64,
+    slot: Option<TimerSlot>,
 }
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.world.set_timer(self.deadline, self.id, cx.waker()) {
+        let sleep = self.get_mut();
+        let (deadline, id, slot) = (sleep.deadline, sleep.id, &mut sleep.slot);
+        if sleep.world.set_timer(deadline, id, slot, cx.waker()) {
             Poll::Pending
         } else {
             Poll::Ready(())
@@ -127,6 +132,8 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.world.forget_timer(self.deadline, self.id);
+        if let Some(slot) = self.slot {
+            self.world.forget_timer(self.id, slot);
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! A hash that is the same in every process, profile and release of Rust.
 
-use std::hash::Hasher;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A map that is quick to look into. Never iterated where the order would matter.
+pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fingerprint>>;
 
 /// Multiplies and rotates: it tells runs apart, it resists nobody.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
@@ -14,10 +18,13 @@ impl Fingerprint {
 
 impl Hasher for Fingerprint {
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.add(u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks::<8>();
+        words
+            .iter()
+            .for_each(|word| self.add(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let shift = |word, byte: &u8| word << 8 | u64::from(*byte);
+            self.add(rest.iter().rev().fold(0, shift));
         }
     }
 

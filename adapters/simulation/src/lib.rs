@@ -54,6 +54,7 @@ mod fingerprint;
 mod hazards;
 mod store;
 mod tape;
+mod timers;
 mod world;
 
 pub use broker::{Fact, FactKind, Fate, Faults, SettleKind, SimBroker, SimSettings, Truth};

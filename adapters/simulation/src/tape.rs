@@ -150,7 +150,7 @@ impl Dice {
     fn new(source: Source) -> Self {
         let choices = Choices {
             source,
-            made: Vec::new(),
+            made: Vec::with_capacity(CHOICES),
             hits: BTreeMap::new(),
         };
         Self {
@@ -241,6 +241,9 @@ fn take(values: &[u64], next: &mut usize) -> u64 {
     *next += 1;
     value
 }
+
+/// What most runs choose, so that the list seldom has to be moved.
+const CHOICES: usize = 4_096;
 
 /// Far more choices than any run makes, and no harm to memory.
 const TAPE_MAX: usize = 50_000_000;

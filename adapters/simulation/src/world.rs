@@ -3,9 +3,11 @@
 //! One lock guards all of it. Nothing foreign runs under it: wakers are collected first and woken,
 //! and futures dropped, after it is released.
 
+mod schedule;
+
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use mayhem_core::Instant;
 
 use crate::fingerprint::Fingerprint;
 use crate::hazards::{Hazards, Schedule};
+use crate::timers::{TimerSlot, Timers};
 use crate::{Dice, Violation};
 
 /// Names a task; `TaskId::MAIN` is the future given to `run`.
@@ -30,6 +33,8 @@ pub(crate) struct World {
     state: Mutex<State>,
     /// Whether there is a violation, so that a look after each poll costs next to nothing.
     is_violated: AtomicBool,
+    /// As `State::now`, which is asked for often.
+    now_nanos: AtomicU64,
 }
 
 pub(crate) struct State {
@@ -46,7 +51,9 @@ pub(crate) struct State {
     hasher: Fingerprint,
     tasks: BTreeMap<TaskId, Task>,
     runnable: Vec<TaskId>,
-    timers: BTreeMap<(Instant, u64), Waker>,
+    timers: Timers,
+    /// Kept for its memory; empty.
+    due: Vec<Waker>,
     spawned: Vec<(TaskId, FutureObj<'static, ()>)>,
     serial: u64,
 }
@@ -66,6 +73,7 @@ impl World {
         Arc::new(Self {
             dice,
             is_violated: AtomicBool::new(false),
+            now_nanos: AtomicU64::new(Instant::ZERO.as_nanos()),
             state: Mutex::new(State {
                 now: Instant::ZERO,
                 suspended: Duration::ZERO,
@@ -77,7 +85,8 @@ impl World {
                 hasher: Fingerprint::default(),
                 tasks: BTreeMap::new(),
                 runnable: Vec::new(),
-                timers: BTreeMap::new(),
+                timers: Timers::default(),
+                due: Vec::new(),
                 spawned: Vec::new(),
                 serial: 0,
             }),
@@ -90,7 +99,14 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Instant {
-        self.lock().now
+        // Relaxed: everything happens on one thread.
+        Instant::from_nanos(self.now_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Shows what `State::now` has become.
+    fn show(&self, now: Instant) {
+        // Relaxed: as above.
+        self.now_nanos.store(now.as_nanos(), Ordering::Relaxed);
     }
 
     pub(crate) fn dice(&self) -> &Dice {
@@ -154,6 +170,7 @@ impl World {
         let mut state = self.lock();
         state.now = state.now + duration;
         state.stolen += duration;
+        self.show(state.now);
     }
 
     pub(crate) fn timer_id(&self) -> u64 {
@@ -161,21 +178,33 @@ impl World {
     }
 
     /// Sets a timer, or replaces its waker; `false` when it is due already.
-    pub(crate) fn set_timer(&self, deadline: Instant, id: u64, waker: &Waker) -> bool {
+    pub(crate) fn set_timer(
+        &self,
+        deadline: Instant,
+        id: u64,
+        slot: &mut Option<TimerSlot>,
+        waker: &Waker,
+    ) -> bool {
         let waker = waker.clone();
         let mut state = self.lock();
         if deadline <= state.now {
             return false;
         }
-        let replaced = state.timers.insert((deadline, id), waker);
+        let replaced = match *slot {
+            Some(slot) => state.timers.replace(slot, id, waker),
+            None => {
+                *slot = Some(state.timers.set(deadline, id, waker));
+                None
+            }
+        };
         drop(state);
         // Dropped outside the lock: dropping a waker may run foreign code.
         drop(replaced);
         true
     }
 
-    pub(crate) fn forget_timer(&self, deadline: Instant, id: u64) {
-        let forgotten = self.lock().timers.remove(&(deadline, id));
+    pub(crate) fn forget_timer(&self, id: u64, slot: TimerSlot) {
+        let forgotten = self.lock().timers.forget(slot, id);
         // As above.
         drop(forgotten);
     }
@@ -184,10 +213,10 @@ impl World {
     ///
     /// `false` when there is nothing to wait for either.
     pub(crate) fn advance_if_idle(&self) -> bool {
-        let due = {
+        let mut due = {
             let mut state = self.lock();
             let is_idle = state.runnable.is_empty();
-            let Some((&(next, _), _)) = state.timers.first_key_value() else {
+            let Some(next) = state.timers.first() else {
                 return !is_idle;
             };
             if next > state.now && !is_idle {
@@ -200,10 +229,14 @@ impl World {
                 state.stolen += late;
             }
             state.now = now;
-            let later = state.timers.split_off(&(now, u64::MAX));
-            std::mem::replace(&mut state.timers, later)
+            self.show(now);
+            let mut due = std::mem::take(&mut state.due);
+            due.extend(std::iter::from_fn(|| state.timers.pop_due(now)));
+            due
         };
-        due.into_values().for_each(Waker::wake);
+        due.drain(..).for_each(Waker::wake);
+        // Its memory is used again.
+        self.lock().due = due;
         true
     }
 
@@ -264,6 +297,7 @@ impl World {
             let pause = self.dice.duration("pause", state.hazards.pause_max);
             state.now = state.now + pause;
             state.stolen += pause;
+            self.show(state.now);
         }
         let id = state.pick(&self.dice);
         let State {
@@ -307,40 +341,6 @@ impl State {
         self.serial
     }
 
-    /// Takes the next task off the runnable ones, of which there is at least one.
-    fn pick(&mut self, dice: &Dice) -> TaskId {
-        let count = self.runnable.len();
-        let index = match self.hazards.schedule {
-            Schedule::Random => usize::try_from(dice.choose("next task", count as u64)),
-            Schedule::Fifo => Ok(0),
-            Schedule::Lifo => Ok(count - 1),
-            Schedule::Priorities => Ok(self.most_urgent(dice)),
-        };
-        // In order, so that the first in is the first.
-        self.runnable.remove(index.unwrap_or(0).min(count - 1))
-    }
-
-    fn most_urgent(&mut self, dice: &Dice) -> usize {
-        let State {
-            runnable, tasks, ..
-        } = self;
-        let priority = |id: &TaskId| tasks.get(id).map_or(0, |task| task.priority);
-        let mut most = 0;
-        for index in 1..runnable.len() {
-            if priority(&runnable[index]) > priority(&runnable[most]) {
-                most = index;
-            }
-        }
-        // A change point: the most urgent becomes the least urgent.
-        if runnable.len() > 1 && dice.chance("priority change", PRIORITY_CHANGE) {
-            let least = tasks.values().map(|task| task.priority).min().unwrap_or(0);
-            if let Some(task) = tasks.get_mut(&runnable[most]) {
-                task.priority = least - 1;
-            }
-        }
-        most
-    }
-
     fn add(&mut self, id: TaskId, name: String, priority: i64) {
         let task = Task {
             name,
@@ -380,9 +380,6 @@ impl Wake for TaskWaker {
         }
     }
 }
-
-/// How often the most urgent task loses its rank.
-const PRIORITY_CHANGE: f64 = 1.0 / 64.0;
 
 /// A simulation begins at noon of the first of January 2026, as nanoseconds since 1970.
 const WALL_START: i128 = 1_767_268_800_000_000_000;

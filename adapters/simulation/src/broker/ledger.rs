@@ -3,7 +3,7 @@
 //! Callers pass the instant of each step and pass them in order; nothing here knows a clock, draws
 //! a number or waits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mayhem_core::{
@@ -11,19 +11,21 @@ use mayhem_core::{
 };
 
 use super::facts::{Fact, FactKind, Fate, Truth};
+use crate::fingerprint::Map;
 
-#[derive(Default)]
 pub(super) struct Ledger {
     entries: Vec<Entry>,
-    by_id: BTreeMap<MessageId, usize>,
-    /// Live leases only. Never iterated: its order is not the seed's.
-    by_lease: HashMap<LeaseToken, usize>,
+    by_id: Map<MessageId, usize>,
+    /// Live leases only.
+    by_lease: Map<LeaseToken, usize>,
     /// Ready messages by the instant they may be delivered.
     ready: BTreeSet<(Instant, usize)>,
     /// Live leases by their true deadline.
     deadlines: BTreeSet<(Instant, usize)>,
     open_count: usize,
     facts: Vec<Fact>,
+    /// Grows with what somebody may wait for: a message that becomes ready, or its end.
+    changes: u64,
 }
 
 struct Entry {
@@ -41,6 +43,19 @@ pub(super) struct Lease {
 }
 
 impl Ledger {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            by_id: Map::default(),
+            by_lease: Map::default(),
+            ready: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            open_count: 0,
+            facts: Vec::with_capacity(FACTS),
+            changes: 0,
+        }
+    }
+
     pub(super) fn publish(&mut self, at: Instant, id: MessageId, payload: Vec<u8>) {
         let index = self.entries.len();
         let replaced = self.by_id.insert(id.clone(), index);
@@ -57,6 +72,7 @@ impl Ledger {
         });
         self.ready.insert((at, index));
         self.open_count += 1;
+        self.changes += 1;
         self.note(at, index, None, FactKind::Published);
     }
 
@@ -237,6 +253,10 @@ impl Ledger {
         &self.facts
     }
 
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Writes down what was asked under a lease, live or not.
     pub(super) fn note_lease(
         &mut self,
@@ -269,11 +289,13 @@ impl Ledger {
         truth.attempts += u32::from(counted);
         truth.fate = Fate::Ready { from };
         self.ready.insert((from, index));
+        self.changes += 1;
     }
 
     fn finish(&mut self, index: usize, fate: Fate) {
         self.entries[index].truth.fate = fate;
         self.open_count -= 1;
+        self.changes += 1;
     }
 
     fn note(&mut self, at: Instant, index: usize, lease: Option<LeaseToken>, kind: FactKind) {
@@ -286,3 +308,6 @@ impl Ledger {
         });
     }
 }
+
+/// What most runs write down, so that the list seldom has to be moved.
+const FACTS: usize = 1_024;

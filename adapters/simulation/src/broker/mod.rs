@@ -169,6 +169,13 @@ impl SimBroker {
         self.shared.visit(|wire, _| wire.ledger.facts().to_vec())
     }
 
+    /// Has `visit` look at all that has happened so far, in order. It must not ask this broker
+    /// anything.
+    pub fn visit_facts(&self, visit: impl FnMut(&Fact)) {
+        self.shared
+            .visit(|wire, _| wire.ledger.facts().iter().for_each(visit));
+    }
+
     /// All that has happened so far to one message, in order.
     pub fn facts_of(&self, id: &MessageId) -> Vec<Fact> {
         let mut facts = self.facts();
@@ -256,24 +263,26 @@ impl Shared {
         let mut wire = self.lock();
         let now = self.clock.now();
         let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
+        let ledger_before = wire.ledger.changes();
         wire.catch_up(now);
         let output = visit(&mut wire, now);
         let Wire {
             ledger, listener, ..
         } = &mut *wire;
         let facts = &ledger.facts()[facts_before..];
-        let has_facts = !facts.is_empty();
         if let Some(listener) = listener {
             facts.iter().for_each(listener);
         }
         if let Some(world) = &self.world {
             facts.iter().for_each(|fact| world.record(fact));
         }
-        wire.changes += u64::from(has_facts);
+        let has_changed = wire.ledger.changes() != ledger_before;
+        wire.changes += u64::from(has_changed);
         let seen = wire.changes;
         let waiting = if seen == changes_before {
             Vec::new()
         } else {
+            wire.wakes += 1;
             std::mem::take(&mut wire.waiting)
         };
         drop(wire);
@@ -292,13 +301,27 @@ impl Shared {
             if let Some(found) = found {
                 return found;
             }
+            // Its place among those who wait, and when it took that.
+            let mut place = None;
             let changed = poll_fn(|cx| {
                 let waker = cx.waker().clone();
                 let mut wire = self.lock();
                 if wire.changes != seen {
                     return Poll::Ready(());
                 }
-                wire.waiting.push(waker);
+                let replaced = match place {
+                    Some((index, wakes)) if wakes == wire.wakes => {
+                        Some(std::mem::replace(&mut wire.waiting[index], waker))
+                    }
+                    _ => {
+                        place = Some((wire.waiting.len(), wire.wakes));
+                        wire.waiting.push(waker);
+                        None
+                    }
+                };
+                drop(wire);
+                // Dropped outside the lock, as it is woken.
+                drop(replaced);
                 Poll::Pending
             });
             match next {

@@ -30,6 +30,8 @@ pub(super) struct Wire {
     /// Grows with every change that somebody may wait for.
     pub(super) changes: u64,
     pub(super) waiting: Vec<Waker>,
+    /// Counts how often those who waited were woken.
+    pub(super) wakes: u64,
 }
 
 /// Told of every fact.
@@ -46,7 +48,7 @@ pub(super) type Reply = oneshot::Sender<Vec<Outcome>>;
 impl Wire {
     pub(super) fn new(dice: Dice, faults: Faults) -> Self {
         Self {
-            ledger: Ledger::default(),
+            ledger: Ledger::new(),
             dice,
             faults,
             listener: None,
@@ -57,6 +59,7 @@ impl Wire {
             is_closed: false,
             changes: 0,
             waiting: Vec::new(),
+            wakes: 0,
         }
     }
 
@@ -205,7 +208,9 @@ impl Wire {
             }
             let key = (effect_at, self.next_serial());
             self.calls.insert(key, (batch, reply));
-            self.changes += 1;
+            // Whoever waits for the first of them has to wake up earlier now.
+            let is_first = self.calls.first_key_value().map(|first| *first.0) == Some(key);
+            self.changes += u64::from(is_first);
         }
         if is_request_lost || is_reply_lost {
             Err(now + timeout)

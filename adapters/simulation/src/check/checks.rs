@@ -1,12 +1,13 @@
 //! What the checker remembers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Verdict};
 
 use super::Time;
 use crate::SettleKind;
+use crate::fingerprint::Map;
 
 /// What a consumer was told, and what its world is like: which promises it can be held to.
 #[derive(Clone, Debug)]
@@ -128,11 +129,11 @@ pub(super) struct Checks {
     /// Which consumer: the handlers of an earlier one may still be dropped.
     pub(super) life: u32,
     pub(super) is_closed: bool,
-    pub(super) open: HashMap<(MessageId, u32), i64>,
+    pub(super) open: Map<(MessageId, u32), i64>,
     pub(super) open_count: i64,
     pub(super) counts: Counts,
-    pub(super) messages: HashMap<MessageId, Message>,
-    pub(super) leases: HashMap<LeaseToken, Lease>,
+    pub(super) messages: Map<MessageId, Message>,
+    pub(super) leases: Map<LeaseToken, Lease>,
     pub(super) running: usize,
     pub(super) phase: Phase,
     pub(super) draining: Option<Mark>,
@@ -163,7 +164,7 @@ pub(super) struct Message {
     /// The deliveries in this consumer's life that were not merged.
     pub(super) generations: Vec<Generation>,
     /// Which of them goes on under the lease of which delivery: those that were merged, too.
-    pub(super) owners: HashMap<u64, usize>,
+    pub(super) owners: Map<u64, usize>,
     /// The delivery that was received last.
     pub(super) latest: u64,
 }
