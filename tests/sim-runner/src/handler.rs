@@ -20,6 +20,8 @@ pub(crate) struct Play {
     pub(crate) checker: Checker,
     pub(crate) settings: Arc<Settings>,
     pub(crate) has_canary: bool,
+    /// Whether they do nothing that they should not.
+    pub(crate) is_decent: bool,
     /// Tells the world that a promise was broken.
     pub(crate) orphans: Arc<AtomicUsize>,
 }
@@ -97,8 +99,7 @@ impl Play {
 
     /// What a handler does now and then that it should not.
     async fn misbehave(&self, delivery: &Delivery) {
-        let is_honest = self.settings.is_honest;
-        let kinds = if is_honest { 62 } else { 66 };
+        let kinds = if self.is_decent { 62 } else { 66 };
         let unit = self.settings.lease / 40;
         match self.dice.choose("misbehaviour", kinds) {
             60 => panic!("planned"),

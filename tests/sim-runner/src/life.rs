@@ -127,7 +127,7 @@ impl Stage<'_> {
 
     /// One consumer's life; whether nothing can follow it.
     fn perform_round(&mut self, round: u64) -> Result<bool, Hang> {
-        let mut promises = self.settings.promises(&self.dice);
+        let mut promises = self.settings.promises(&self.dice, round);
         // Its leases run out.
         promises.is_honest &= self.life.crash_at_poll.is_none();
         let ending = match self.life.stop_at_event {
@@ -141,7 +141,7 @@ impl Stage<'_> {
             println!("life {round}: {ending:?}, {promises:?}");
         }
         self.tally.lives += 1;
-        let ended = self.perform_with(promises, ending)?;
+        let ended = self.perform_with(round, promises, ending)?;
         self.verdict()?;
         match ended {
             Ended::Reported(report) => {
@@ -163,7 +163,12 @@ impl Stage<'_> {
         }
     }
 
-    fn perform_with(&mut self, promises: Promises, ending: Ending) -> Result<Ended, Hang> {
+    fn perform_with(
+        &mut self,
+        round: u64,
+        promises: Promises,
+        ending: Ending,
+    ) -> Result<Ended, Hang> {
         let (control, stopper) = (Arc::new(Mutex::new(None)), Stopper::new(self, ending));
         let told = Arc::clone(&control);
         let mut observer = self.checker.observer();
@@ -188,6 +193,7 @@ impl Stage<'_> {
             checker: self.checker.clone(),
             settings: Arc::clone(&self.settings),
             has_canary: self.life.has_canary,
+            is_decent: self.settings.is_patient(round),
             orphans: Arc::new(AtomicUsize::new(0)),
         };
         let orphans = Arc::clone(&play.orphans);
@@ -287,8 +293,8 @@ impl Stage<'_> {
     }
 
     fn tally(mut self) -> Tally {
-        let facts = self.broker.facts();
-        self.tally.add_facts(&facts);
+        let tally = &mut self.tally;
+        self.broker.visit_facts(|fact| tally.add_fact(fact));
         self.tally.messages = self.settings.messages;
         self.tally.polls = self.sim.polls();
         self.tally.elapsed = mayhem_core::Clock::now(&self.clock) - Instant::ZERO;
@@ -316,7 +322,10 @@ struct Stopper {
 impl Stopper {
     fn new(stage: &Stage<'_>, ending: Ending) -> Self {
         let (left, plan) = match ending {
-            Ending::StopAtEvent(event) => (Some(event), stage.settings.plan(&stage.dice)),
+            Ending::StopAtEvent(event)
+            | Ending::Drained {
+                events_max: Some(event),
+            } => (Some(event), stage.settings.plan(&stage.dice)),
             _ => (None, mayhem_core::Plan::default()),
         };
         Self {

@@ -24,8 +24,8 @@ pub(crate) struct Settings {
 /// How one consumer of a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With its source.
-    Drained,
+    /// With its source; or with a stop, if that has taken so many events.
+    Drained { events_max: Option<u64> },
     /// With so many stops, at random times.
     Stops(u32),
     /// With a stop at an event.
@@ -68,19 +68,26 @@ impl Settings {
             store,
             hazards,
             is_honest,
-            slowness: dice.pick("swarm: slowness", &[1, 1, 20, 100]),
+            slowness: dice.pick("swarm: slowness", &[1, 1, 20, SLOW]),
             unrest: dice.choose("swarm: lives", 6),
         }
     }
 
     /// The settings of one consumer, as what it can be held to.
-    pub(crate) fn promises(&self, dice: &Dice) -> Promises {
+    pub(crate) fn promises(&self, dice: &Dice, round: u64) -> Promises {
         let faults = &self.broker.faults;
-        // What has nothing to fear is not to give up a lease either.
-        let patience = if self.is_honest { 1_000 } else { 1 };
+        // What has nothing to fear, any more, is not to give up a lease either.
+        let is_patient = self.is_patient(round);
+        let patience = if is_patient { PATIENCE } else { 1 };
         let longest = 4 + u32::try_from(dice.choose("longest lease", 7)).unwrap_or(0);
+        let concurrency: &[usize] = if self.slowness < SLOW {
+            &[1, 2, 8, 64]
+        } else {
+            // One after the other they would take hours, and nothing new would happen.
+            &[64, 8, 8, 2]
+        };
         Promises {
-            concurrency: dice.pick("concurrency", &[1, 2, 8, 64]),
+            concurrency: dice.pick("concurrency", concurrency),
             prefetch: dice.pick("prefetch", &[64, 8, 2, 1]),
             lease: self.lease,
             lease_max: longest * patience * self.lease,
@@ -98,9 +105,18 @@ impl Settings {
         }
     }
 
+    /// Whether nothing goes wrong, or nothing more.
+    pub(crate) fn is_patient(&self, round: u64) -> bool {
+        self.is_honest || round > self.unrest
+    }
+
     pub(crate) fn ending(&self, dice: &Dice, round: u64) -> Ending {
         if round >= self.unrest {
-            return Ending::Drained;
+            let events_max = self.messages * EVENTS_PER_MESSAGE;
+            let is_last = round > self.unrest;
+            return Ending::Drained {
+                events_max: (!is_last).then_some(events_max),
+            };
         }
         let kinds = if self.is_honest { 2 } else { 6 };
         match dice.choose("end of life", kinds) {
@@ -128,6 +144,16 @@ impl Settings {
 
 /// Most lives have fifty messages; the small ones are where shrinking goes.
 const MESSAGES: [u64; 16] = [1, 4, 12, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
+
+/// How much longer what is patient may keep a lease.
+const PATIENCE: u32 = 1_000;
+
+/// From here on a handler takes longer than a lease, in fortieths of it.
+const SLOW: u32 = 100;
+
+/// A consumer that has told of more than this gives its messages back again and again, and makes
+/// room for one that is more patient.
+const EVENTS_PER_MESSAGE: u64 = 40;
 
 /// At which attempt a retry becomes a dead letter.
 const ATTEMPTS_MAX: u32 = 10;

@@ -50,14 +50,12 @@ impl Tally {
         self.panics += totals.panicked;
     }
 
-    pub(crate) fn add_facts(&mut self, facts: &[Fact]) {
-        for fact in facts {
-            match fact.kind {
-                FactKind::Delivered { .. } => self.deliveries += 1,
-                FactKind::Extended { .. } => self.extensions += 1,
-                FactKind::Expired => self.expiries += 1,
-                _ => {}
-            }
+    pub(crate) fn add_fact(&mut self, fact: &Fact) {
+        match fact.kind {
+            FactKind::Delivered { .. } => self.deliveries += 1,
+            FactKind::Extended { .. } => self.extensions += 1,
+            FactKind::Expired => self.expiries += 1,
+            _ => {}
         }
     }
 
