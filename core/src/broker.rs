@@ -23,6 +23,7 @@ use crate::{Instant, LeaseToken, Message, MessageId};
 /// - After an error classified [`BrokerError::Permanent`] every later call fails the same way.
 pub trait Broker: Send + Sync {
     /// Waits for the next messages; see [`Pull`]. An empty batch says that the source has ended.
+    /// There is never more than one such call at a time.
     ///
     /// # Cancel safety
     ///
@@ -70,6 +71,10 @@ pub enum Pull {
         /// The most messages to return, at least 1.
         count_max: usize,
     },
+    /// Lease nothing more until the next `Next`, and wait for what is leased and was not yet
+    /// returned: its leases are running. The consumer is paused, and drops the call when it goes
+    /// on. A broker that leases only what it returns waits for ever.
+    Hold,
     /// Stop the source: lease nothing more, and return, without waiting for new messages, all that
     /// is leased and was not yet returned. The consumer repeats it until the batch is empty.
     Close,

@@ -9,6 +9,7 @@ use async_channel::{Receiver, Sender};
 use futures::future::BoxFuture;
 use futures::task::AtomicWaker;
 
+use crate::changes::{Changes, Wanted};
 use crate::lease::Handle;
 use crate::metrics::Recorder;
 use crate::{Clock, Event, Health, Metrics, Stats};
@@ -26,7 +27,7 @@ pub struct Plan {
     pub flush: Duration,
 }
 
-/// Stops a consumer and shows what it does; any thread may hold one.
+/// Stops and pauses a consumer and shows what it does; any thread may hold one.
 #[derive(Clone)]
 pub struct Control {
     stops: Sender<Plan>,
@@ -53,6 +54,21 @@ impl Control {
     pub fn stop(&self, plan: Plan) {
         // Ignored: full means that the consumer already gives up, closed that it has ended.
         let _ = self.stops.try_send(plan);
+    }
+
+    /// Has the consumer rest: nothing more is started and nothing more is asked of the broker,
+    /// until [`resume`](Self::resume). Never waits; the latest of the two counts.
+    ///
+    /// Handlers that are running go on, and what is in hand stays under lease, for no longer than
+    /// `lease_max`. A stop works as ever, and a failure of the broker stops a consumer that is
+    /// paused as well. [`Stats::is_paused`] shows it, [`Event::Paused`] tells of it.
+    pub fn pause(&self) {
+        self.ask(|wanted| wanted.is_paused = Some(true));
+    }
+
+    /// Ends a pause. Never waits; does nothing where there is no pause.
+    pub fn resume(&self) {
+        self.ask(|wanted| wanted.is_paused = Some(false));
     }
 
     /// What the consumer was doing at the end of its last poll.
@@ -89,6 +105,12 @@ impl Control {
             .recorder
             .health(now, &stats, self.shared.patience)
     }
+
+    fn ask(&self, change: impl FnOnce(&mut Wanted)) {
+        self.shared.changes.ask(change);
+        // After the change: the engine registers its waker before it looks.
+        self.shared.waker.wake();
+    }
 }
 
 impl Default for Plan {
@@ -119,6 +141,7 @@ pub(crate) struct Shared {
     patience: Duration,
     /// When the latest poll of an inline handler ended: the start of the next one.
     pub(crate) poll_ended: AtomicU64,
+    pub(crate) changes: Changes,
     stats: Mutex<Stats>,
     inbox: Mutex<Inbox>,
     waker: AtomicWaker,
@@ -132,6 +155,7 @@ impl Shared {
             recorder: Recorder::new(),
             patience,
             poll_ended: AtomicU64::new(0),
+            changes: Changes::default(),
             stats: Mutex::default(),
             inbox: Mutex::default(),
             waker: AtomicWaker::new(),

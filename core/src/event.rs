@@ -139,6 +139,10 @@ pub enum Event {
         /// Whether the consumer stops because of it.
         permanent: bool,
     },
+    /// The consumer was paused: nothing starts, and nothing is asked of the broker.
+    Paused,
+    /// A pause has ended.
+    Resumed,
     /// The consumer entered a phase.
     Phase(Phase),
 }
@@ -195,7 +199,7 @@ impl Event {
             | Self::Merged(delivery)
             | Self::Expired(delivery)
             | Self::Abandoned(delivery) => Some(delivery),
-            Self::BrokerFailed { .. } | Self::Phase(_) => None,
+            Self::BrokerFailed { .. } | Self::Paused | Self::Resumed | Self::Phase(_) => None,
         }
     }
 

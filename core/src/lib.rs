@@ -104,12 +104,13 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `timeout`, `event`, `report`, `metrics`, `control` (what it says and hears), `lease`
-//! (who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of
-//! one message), `slots` (where handlers run), `consumer` (the engine).
+//! `backoff`, `timeout`, `event`, `report`, `metrics`, `changes`, `control` (what it says and
+//! hears), `lease` (who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`,
+//! `handler` (the scope of one message), `slots` (where handlers run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
+mod changes;
 mod clock;
 mod consumer;
 mod control;

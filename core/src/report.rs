@@ -62,6 +62,8 @@ pub struct Stats {
     pub totals: Totals,
     /// The phase.
     pub phase: Phase,
+    /// Whether it is paused, or was when it was told to stop.
+    pub is_paused: bool,
     /// Deliveries in hand: `buffered + running + settling`.
     pub outstanding: usize,
     /// Received and not started.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
@@ -261,6 +262,30 @@ pub fn a_dropped_receive_loses_nothing<W: World>() {
             let received = one(world).await;
             assert_eq!(received.message.id, id);
             settle(world, &received, Settle::Ack).await;
+        }
+    });
+}
+
+/// A hold returns no message twice and loses none, and the next call goes on.
+pub fn a_hold_loses_nothing_and_ends_with_the_next_pull<W: World>() {
+    let world = W::open(LONG);
+    run(&world, async |world| {
+        for number in 0..8_u8 {
+            let mut published = BTreeSet::from([world.publish(&[number])]);
+            let mut hold = world.broker().receive(Pull::Hold);
+            let mut held = match futures::poll!(&mut hold) {
+                Poll::Ready(held) => held.expect("held"),
+                Poll::Pending => Vec::new(),
+            };
+            drop(hold);
+            published.insert(world.publish(&[number]));
+            while held.len() < 2 {
+                held.extend(next(world, 2).await);
+            }
+            for received in held {
+                assert!(published.remove(&received.message.id), "each comes once");
+                assert_eq!(settle(world, &received, Settle::Ack).await, Outcome::Done);
+            }
         }
     });
 }

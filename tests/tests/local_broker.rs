@@ -1,11 +1,12 @@
 //! The broker port's contract on the durable local broker, and on the simulated one beside it.
 
 use std::fmt;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::LocalBoxFuture;
-use mayhem_bridge::{BlockingPool, inventory};
+use mayhem_bridge::{BlockingPool, JobContext, inventory};
 use mayhem_core::{
     Broker, BrokerError, Clock, Extension, Instant, LeaseToken, MessageId, Outcome, Pull, Settle,
     Settlement,
@@ -149,6 +150,7 @@ macro_rules! broker_contract {
                     a_dead_message_goes_to_the_dead_letters
                     outcomes_come_in_the_order_of_the_batch
                     a_dropped_receive_loses_nothing
+                    a_hold_loses_nothing_and_ends_with_the_next_pull
                     a_close_returns_what_is_leased_and_then_nothing
                 }
             }
@@ -245,6 +247,35 @@ fn a_receive_that_waits_while_another_closes_learns_of_the_end() {
         let (next, close) = futures::join!(waiting, local.broker.receive(Pull::Close));
         assert!(next.unwrap().is_empty());
         assert!(close.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_hold_leases_nothing_more_until_the_next_pull() {
+    let local = Local::open(MINUTE);
+    block_on(async {
+        let mut hold = local.broker.receive(Pull::Hold);
+        assert!(futures::poll!(&mut hold).is_pending());
+        // Both threads of the pool meet here, so what was queued before has been done.
+        let meeting = Arc::new(Barrier::new(2));
+        let meet = |_| {
+            let meeting = Arc::clone(&meeting);
+            let job = move |_: &JobContext| {
+                meeting.wait();
+            };
+            local.pool.run_async("meet", job)
+        };
+        let (one, two) = futures::join!(meet(1), meet(2));
+        one.and(two).unwrap();
+
+        local.publish(b"later");
+        assert!(futures::poll!(&mut hold).is_pending());
+        let stats = local.client.stats(TOPIC).unwrap();
+        assert_eq!((stats.ready, stats.leased), (1, 0));
+
+        drop(hold);
+        let next = local.broker.receive(Pull::Next { count_max: 1 });
+        assert_eq!(next.await.unwrap().len(), 1);
     });
 }
 

@@ -167,6 +167,7 @@ impl<'a> Engine<'a> {
         let mut is_busy = self.poll_stops(cx, now);
         let now = self.poll_handlers(now, handlers, is_inline);
         self.observing.now = now;
+        is_busy |= self.poll_changes();
         is_busy |= self.handle_notices();
         is_busy |= self.handle_finished(now);
         is_busy |= self.poll_shields(cx, now);

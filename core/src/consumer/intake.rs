@@ -52,6 +52,13 @@ impl Intake<'_> {
         drop_quietly(self.call.take());
     }
 
+    /// Drops a call that waits for messages: the next one may be for something else.
+    pub(super) fn ask_anew(&mut self) {
+        if self.source == Source::Open {
+            drop_quietly(self.call.take());
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.source == Source::Closed
     }
@@ -91,12 +98,18 @@ impl Engine<'_> {
     /// When a failed `receive` is tried again.
     pub(super) fn next_receive(&self) -> Option<Instant> {
         let waits = self.intake.call.is_none() && self.intake.failures > 0;
-        (waits && !self.intake.is_closed() && !self.intake.is_full).then_some(self.intake.retry_at)
+        let is_resting = match self.intake.source {
+            Source::Open => self.intake.is_full && !self.stats.is_paused,
+            Source::Closing => false,
+            Source::Closed => true,
+        };
+        (waits && !is_resting).then_some(self.intake.retry_at)
     }
 
     /// The next delivery to start, if there is a permit for it.
     pub(super) fn next_start(&mut self, now: Instant) -> Option<(Handle, Delivery)> {
-        let may_start = self.stats.phase == Phase::Running && self.failure.is_none();
+        let is_running = self.stats.phase == Phase::Running && !self.stats.is_paused;
+        let may_start = is_running && self.failure.is_none();
         let running_max = self.handlers_max();
         while may_start && self.stats.running < running_max {
             let handle = self.waiting.pop_front()?;
@@ -140,6 +153,8 @@ impl Engine<'_> {
         match self.intake.source {
             Source::Closed => None,
             Source::Closing => Some(Pull::Close),
+            // Even if there is no room: what is under lease already has to be kept.
+            Source::Open if self.stats.is_paused => Some(Pull::Hold),
             Source::Open => {
                 let room = self.settings.prefetch.saturating_sub(self.table.len());
                 let enough = if self.intake.is_full {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod calls;
+mod changing;
 mod delivering;
 mod engine;
 mod handling;

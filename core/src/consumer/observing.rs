@@ -18,7 +18,7 @@ pub(super) struct Observing {
     pub(super) slowest_poll: u64,
     /// How many deliveries were settled when that was looked at last, and when it had changed.
     settled: u64,
-    progress_at: Instant,
+    pub(super) progress_at: Instant,
 }
 
 impl Engine<'_> {

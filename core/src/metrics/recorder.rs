@@ -123,7 +123,9 @@ impl Recorder {
         let is_past = |nanos: &AtomicU64, by: Duration| {
             instant(nanos).is_some_and(|instant| now >= instant + by)
         };
-        let is_stuck = stats.outstanding > 0 && is_past(&self.progress_at, patience);
+        // What waits for the end of a pause is not stuck.
+        let resting = if stats.is_paused { stats.buffered } else { 0 };
+        let is_stuck = stats.outstanding > resting && is_past(&self.progress_at, patience);
         Health {
             stream_up: self.is_up.load(Ordering::Relaxed) != 0 && stats.phase == Phase::Running,
             slack_positive: stats.lost == 0 && !is_past(&self.deadline_first, Duration::ZERO),

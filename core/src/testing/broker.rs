@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) ends: bool,
     /// Leased to the consumer, and only to be had with `Pull::Close`.
     pub(crate) at_close: Vec<(String, u32)>,
+    /// Leased to the consumer, and only to be had with `Pull::Hold`.
+    pub(crate) at_hold: Vec<(String, u32)>,
     pub(crate) receive_faults: VecDeque<Fault>,
     pub(crate) settle_faults: VecDeque<Fault>,
     pub(crate) extend_faults: VecDeque<Fault>,
@@ -57,6 +59,7 @@ pub(crate) struct State {
     pub(crate) extend_batches: Vec<Vec<String>>,
     pub(crate) receives: usize,
     pub(crate) closes: usize,
+    pub(crate) holds: usize,
     ready: VecDeque<(Instant, String, u32)>,
     leases: HashMap<String, (String, Instant, u32)>,
     last_token: u64,
@@ -77,6 +80,7 @@ impl TestBroker {
             extend_latency: Duration::ZERO,
             ends: true,
             at_close: Vec::new(),
+            at_hold: Vec::new(),
             receive_faults: VecDeque::new(),
             settle_faults: VecDeque::new(),
             extend_faults: VecDeque::new(),
@@ -86,6 +90,7 @@ impl TestBroker {
             extend_batches: Vec::new(),
             receives: 0,
             closes: 0,
+            holds: 0,
             ready: VecDeque::new(),
             leases: HashMap::new(),
             last_token: 0,
@@ -140,6 +145,20 @@ impl TestBroker {
         (!batch.is_empty() || is_over).then_some(batch)
     }
 
+    /// What was leased before a pause.
+    fn held(&self) -> Option<Vec<Received>> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        state.expire(now);
+        let held = std::mem::take(&mut state.at_hold);
+        let held: Vec<Received> = held
+            .into_iter()
+            .map(|(id, attempt)| state.lease_out(now, id, attempt))
+            .collect();
+        let is_over = state.ends && state.ready.is_empty() && state.leases.is_empty();
+        (!held.is_empty() || is_over).then_some(held)
+    }
+
     /// When something becomes ready by itself.
     fn next(&self) -> Option<Instant> {
         let state = lock(&self.state);
@@ -179,6 +198,7 @@ impl Broker for TestBroker {
             let fault = self.with(|state| {
                 state.receives += 1;
                 state.closes += usize::from(pull == Pull::Close);
+                state.holds += usize::from(pull == Pull::Hold);
                 state.receive_faults.pop_front()
             });
             match fault {
@@ -188,7 +208,7 @@ impl Broker for TestBroker {
                 Some(_) => return Err(BrokerError::Retryable("busy".into())),
                 None => {}
             }
-            let Pull::Next { count_max } = pull else {
+            if pull == Pull::Close {
                 if self.with(|state| state.close_hangs) {
                     pending::<()>().await;
                 }
@@ -199,15 +219,20 @@ impl Broker for TestBroker {
                         .map(|(id, n)| state.lease_out(now, id, n))
                         .collect()
                 }));
-            };
+            }
             let mut sleep: Option<BoxFuture<'static, ()>> = None;
             poll_fn(|cx| {
                 loop {
-                    if let Some(batch) = self.take(count_max) {
+                    let batch = match pull {
+                        Pull::Next { count_max } => self.take(count_max),
+                        Pull::Hold | Pull::Close => self.held(),
+                    };
+                    if let Some(batch) = batch {
                         return Poll::Ready(Ok(batch));
                     }
                     self.with(|state| state.waker = Some(cx.waker().clone()));
-                    let Some(next) = self.next() else {
+                    // What becomes ready by itself is none of a hold's.
+                    let Some(next) = self.next().filter(|_| pull != Pull::Hold) else {
                         return Poll::Pending;
                     };
                     let timer = sleep.insert(self.clock.sleep_until(next));

@@ -13,7 +13,9 @@ mod error;
 mod intake;
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -64,6 +66,8 @@ pub struct LocalBroker {
     client: Client,
     pool: BlockingPool,
     intake: Intake,
+    /// Whether the subscription is to be paused.
+    is_held: Arc<AtomicBool>,
 }
 
 impl LocalBroker {
@@ -101,16 +105,47 @@ impl LocalBroker {
             client,
             pool,
             intake: Intake::new(stream),
+            is_held: Arc::default(),
         })
     }
 
     async fn next(&self, count_max: usize) -> Result<Vec<Received>, BrokerError> {
+        // Before the resume: a pause that is still on its way looks again when it has paused.
+        if self.is_held.swap(false, Ordering::SeqCst) {
+            self.subscription.resume();
+        }
+        self.take_next(count_max).await
+    }
+
+    async fn take_next(&self, count_max: usize) -> Result<Vec<Received>, BrokerError> {
         let batch = poll_fn(|cx| self.intake.poll_next(cx, count_max)).await;
         if batch.is_empty() {
             self.ended().await
         } else {
             Ok(batch)
         }
+    }
+
+    /// Stops pulling for now, and takes what is called back meanwhile and after.
+    async fn hold(&self) -> Result<Vec<Received>, BrokerError> {
+        self.is_held.store(true, Ordering::SeqCst);
+        let (subscription, is_held) = (Arc::clone(&self.subscription), Arc::clone(&self.is_held));
+        let pause = self.pool.run_async("pause pulling", move |_| {
+            subscription.pause();
+            // The call was dropped meanwhile, and a `Next` came before the pause.
+            if !is_held.load(Ordering::SeqCst) {
+                subscription.resume();
+            }
+        });
+        let mut paused = pause.fuse().boxed();
+        let mut next = self.take_next(usize::MAX).boxed();
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = paused.poll_unpin(cx) {
+                return Poll::Ready(Err(of_pool(error)));
+            }
+            next.poll_unpin(cx)
+        })
+        .await
     }
 
     async fn close(&self) -> Result<Vec<Received>, BrokerError> {
@@ -152,6 +187,7 @@ impl Broker for LocalBroker {
     fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
         match pull {
             Pull::Next { count_max } => self.next(count_max.max(1)).boxed(),
+            Pull::Hold => self.hold().boxed(),
             Pull::Close => self.close().boxed(),
         }
     }

@@ -199,6 +199,14 @@ impl Broker for SimBroker {
                         })
                         .await
                 }
+                Pull::Hold => {
+                    self.shared
+                        .wait(|wire, now| match wire.check_usable(now) {
+                            Ok(()) => wire.held(now).map(Ok),
+                            Err(error) => Some(Err(error)),
+                        })
+                        .await
+                }
                 Pull::Close => self.shared.visit(|wire, now| {
                     wire.check_usable(now)?;
                     wire.is_closed = true;

@@ -255,6 +255,18 @@ impl Wire {
             count_max
         };
         self.send(now, count_max, settings);
+        self.take_arrived(now, count_max)
+    }
+
+    /// What has arrived by `now` of what was sent before a pause; else as `arrived`.
+    pub(super) fn held(&mut self, now: Instant) -> Option<Vec<Received>> {
+        if self.is_closed {
+            return Some(Vec::new());
+        }
+        self.take_arrived(now, usize::MAX)
+    }
+
+    fn take_arrived(&mut self, now: Instant, count_max: usize) -> Option<Vec<Received>> {
         let mut arrived = Vec::new();
         while arrived.len() < count_max
             && let Some(first) = self.arrivals.first_entry()

@@ -65,7 +65,7 @@ impl Broker for MemoryBroker {
         let first = *left;
         let count = match pull {
             Pull::Next { count_max } => count_max.min(first),
-            Pull::Close => 0,
+            Pull::Hold | Pull::Close => 0,
         };
         *left -= count;
         drop(left);
@@ -82,7 +82,8 @@ impl Broker for MemoryBroker {
                 Received { message, deadline }
             })
             .collect();
-        if batch.is_empty() && self.stays_open && pull != Pull::Close {
+        let waits = pull == Pull::Hold || (self.stays_open && pull != Pull::Close);
+        if batch.is_empty() && waits {
             return future::pending().boxed();
         }
         future::ready(Ok(batch)).boxed()
