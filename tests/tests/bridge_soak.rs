@@ -71,7 +71,7 @@ fn hours_of_use_leave_no_thread_no_file_and_no_memory_behind() {
     let memory = |sample: Option<&Sample>| sample.map_or(0, |sample| sample.memory_kib);
     println!("{totals:#?}");
     println!(
-        "before: {before:?}\nat rest: {} threads, {} files; {} KiB, then {} KiB, {:.1} KiB a minute",
+        "at rest: {} threads, {} files; {} KiB, then {} KiB, {:.1} KiB a minute",
         before.threads,
         before.files,
         memory(warm.first()),
