@@ -36,7 +36,23 @@ pub(crate) const BUGS: &[(&str, &str)] = &[
         "a_permit_is_given_back_in_silence",
         "a_permit_gives_its_room_back",
     ),
+    (
+        "a_permits_end_is_not_looked_at",
+        "the_end_of_a_permit_has_the_consumer_look",
+    ),
+    (
+        "a_task_asks_for_room_without_a_second_look",
+        "a_waiting_task_gets_the_room",
+    ),
     ("two_tell_the_sdk_at_once", "pause_and_resume_take_turns"),
+    (
+        "a_pause_overlooks_what_was_taken",
+        "a_pause_sees_what_was_just_taken",
+    ),
+    (
+        "a_dropped_reply_wakes_nobody",
+        "a_reply_or_its_absence_is_heard",
+    ),
     (
         "a_close_wakes_no_producer",
         "waiting_producers_hear_of_the_end",
@@ -103,6 +119,30 @@ pub(crate) const BUGS: &[(&str, &str)] = &[
         "a_late_callback_is_lost",
         "every_callback_runs_before_the_waiter",
     ),
+    (
+        "a_fruitless_spin_is_trusted",
+        "a_spinning_driver_hears_of_work",
+    ),
+    (
+        "the_last_spawned_job_ends_in_silence",
+        "spawned_jobs_end_before_the_driver",
+    ),
+    (
+        "a_spawned_job_sleeps_without_a_second_look",
+        "a_close_ends_sleeping_spawned_jobs",
+    ),
+    (
+        "a_dead_driver_leaves_its_tasks_asleep",
+        "a_dropped_driver_ends_spawned_jobs",
+    ),
+    (
+        "the_last_user_leaves_in_silence",
+        "the_last_user_ends_the_portals_thread",
+    ),
+    (
+        "a_portal_is_shared_after_its_last_drop",
+        "who_comes_at_the_end_gets_a_live_portal",
+    ),
     // pool
     (
         "a_retiring_thread_looks_no_more",
@@ -131,6 +171,26 @@ pub(crate) const BUGS: &[(&str, &str)] = &[
     (
         "an_unused_permit_is_lost",
         "an_unused_permit_goes_to_the_next",
+    ),
+    (
+        "a_thread_at_work_is_relied_on",
+        "a_job_may_wait_for_its_own_pool",
+    ),
+    (
+        "a_thread_in_line_is_relied_on",
+        "a_permit_is_lent_and_given_back",
+    ),
+    (
+        "a_wish_is_not_told",
+        "a_job_may_reach_its_pool_through_a_portal",
+    ),
+    (
+        "a_lender_forgets_its_wake",
+        "a_job_may_reach_its_pool_through_a_portal",
+    ),
+    (
+        "a_nested_job_waits_for_room",
+        "a_job_may_reach_its_pool_through_a_portal",
     ),
 ];
 
@@ -183,4 +243,9 @@ pub(crate) const BUGS: &[(&str, &str)] = &[
     ("a_running_job_is_told_cancelled", "a_pool_in_many_hands"),
     ("an_abandoned_job_frees_its_permit", "a_pool_in_many_hands"),
     ("an_unused_permit_is_lost", "a_pool_in_many_hands"),
+    ("a_thread_at_work_is_relied_on", "a_pool_in_many_hands"),
+    ("a_thread_in_line_is_relied_on", "a_pool_in_many_hands"),
+    ("a_nested_job_waits_for_room", "a_pool_in_many_hands"),
+    ("a_fruitless_spin_is_trusted", "a_portal_in_many_hands"),
+    ("a_lender_forgets_its_wake", "a_pool_in_many_hands"),
 ];

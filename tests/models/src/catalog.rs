@@ -15,7 +15,11 @@ pub(crate) fn models() -> Vec<Model> {
         crate::signals::MODELS,
         crate::portal::MODELS,
         crate::handles::MODELS,
+        crate::spinning::MODELS,
+        crate::spawning::MODELS,
+        crate::providing::MODELS,
         crate::pool::MODELS,
+        crate::nesting::MODELS,
     ];
     let listed = parts.iter().flat_map(|part| part.iter());
     listed

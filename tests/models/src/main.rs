@@ -21,11 +21,19 @@ mod closing;
 #[cfg(mayhem_model = "loom")]
 mod handles;
 #[cfg(mayhem_model = "loom")]
+mod nesting;
+#[cfg(mayhem_model = "loom")]
 mod pool;
 #[cfg(mayhem_model = "loom")]
 mod portal;
 #[cfg(mayhem_model = "loom")]
+mod providing;
+#[cfg(mayhem_model = "loom")]
 mod signals;
+#[cfg(mayhem_model = "loom")]
+mod spawning;
+#[cfg(mayhem_model = "loom")]
+mod spinning;
 #[cfg(mayhem_model = "loom")]
 mod stream;
 

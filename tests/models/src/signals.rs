@@ -14,7 +14,15 @@ pub(crate) const MODELS: &[(&str, fn())] = &[
     ("a_permit_gives_its_room_back", a_permit_gives_its_room_back),
     ("a_waiting_task_gets_the_room", a_waiting_task_gets_the_room),
     ("a_ready_signal_comes_once", a_ready_signal_comes_once),
+    (
+        "the_end_of_a_permit_has_the_consumer_look",
+        the_end_of_a_permit_has_the_consumer_look,
+    ),
     ("pause_and_resume_take_turns", pause_and_resume_take_turns),
+    (
+        "a_pause_sees_what_was_just_taken",
+        a_pause_sees_what_was_just_taken,
+    ),
     (
         "a_reply_or_its_absence_is_heard",
         a_reply_or_its_absence_is_heard,
@@ -135,6 +143,58 @@ fn pause_and_resume_take_turns() {
             "empty, and still told to pause: {told:?}"
         );
         drop(sink);
+    });
+}
+
+fn the_end_of_a_permit_has_the_consumer_look() {
+    check(3, || {
+        // So many that a quarter of it is more than one push and one permit.
+        const CAPACITY: usize = 9;
+        let (sink, mut stream) = callback_stream("model")
+            .capacity(CAPACITY)
+            .overflow(Overflow::Block)
+            .build();
+        let permit = sink.permit(1).unwrap();
+        for value in 1..CAPACITY {
+            assert_eq!(sink.push(value), Push::Queued);
+        }
+        let pusher = spawn(move || assert_eq!(sink.push(CAPACITY), Push::Queued));
+        let holder = spawn(move || drop(permit));
+        // Two of nine places, and the permit's: that is a quarter, and is to be told.
+        for value in [1, 2] {
+            assert_eq!(block_on(stream.next()), Some(value));
+        }
+        join(holder);
+        join(pusher);
+        assert_eq!(stream.stats().depth, CAPACITY - 2);
+    });
+}
+
+fn a_pause_sees_what_was_just_taken() {
+    check(3, || {
+        let calls = Tally::default();
+        let (paused, resumed) = (calls.clone(), calls.clone());
+        let (sink, mut stream) = callback_stream("model")
+            .capacity(3)
+            .overflow(Overflow::Block)
+            .watermarks(1, 2, move || paused.add(), move || resumed.add())
+            .build();
+        for value in [1, 2] {
+            assert_eq!(sink.push(value), Push::Queued);
+        }
+        assert_eq!(block_on(stream.next()), Some(1));
+        assert_eq!(calls.count(), 2, "paused at two, resumed at one");
+        let pusher = spawn(move || {
+            assert_eq!(sink.push(3), Push::Queued);
+            // Kept, for a stream that has ended tells no more.
+            sink
+        });
+        // Without the lock: from the hand, while the push may be raising the flag.
+        assert_eq!(block_on(stream.next()), Some(2));
+        let sink = join(pusher);
+        let stats = sink.stats();
+        assert_eq!((stats.depth, stats.is_paused), (1, false));
+        assert_eq!(calls.count() % 2, 0, "told to pause, and not to resume");
     });
 }
 

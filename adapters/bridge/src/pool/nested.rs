@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::worker::run_nested;
 use crate::inventory::Worker;
 use crate::slot::Slot;
-use crate::sync::{Arc, Condvar, Mutex, Weak, thread_local};
+use crate::sync::{Arc, Condvar, Mutex, Weak, bug, thread_local};
 
 /// The running job in whose name the current thread acts.
 #[derive(Clone)]
@@ -103,7 +103,9 @@ impl Lender {
         state.wanted.push_back((Arc::downgrade(pool), id));
         drop(state);
         // One: nobody but the job's own thread waits here.
-        self.told.notify_one();
+        if !bug("a_wish_is_not_told") {
+            self.told.notify_one();
+        }
     }
 
     fn wait<T>(self: &Arc<Self>, slot: &Slot<T>) -> T {
@@ -124,6 +126,9 @@ impl Lender {
     /// Parks until there is something to run, or until the slot is to be looked at (`None`).
     fn next_wanted(&self) -> Option<(Weak<Shared>, u64)> {
         let mut state = self.state.lock();
+        if bug("a_lender_forgets_its_wake") {
+            state.is_woken = false;
+        }
         loop {
             // First: with the outcome there, nothing that it depended on needs us.
             if std::mem::take(&mut state.is_woken) {

@@ -9,7 +9,7 @@ use super::nested::is_nested_in;
 use super::shared::{Bound, Refused, Shared};
 use super::{BlockingError, BlockingPool, BusyReason, JobContext};
 use crate::panic::discard;
-use crate::sync::{Arc, unique_id};
+use crate::sync::{Arc, bug, unique_id};
 
 impl BlockingPool {
     /// Submits a task as soon as there is room.
@@ -54,8 +54,8 @@ where
         let admission = &mut *self;
         // A job that waits for room behind itself would wait for ever; it lends its own place.
         let bound = match is_nested_in(&admission.shared) {
-            true => Bound::Lent,
-            false => Bound::Queue,
+            true if !bug("a_nested_job_waits_for_room") => Bound::Lent,
+            true | false => Bound::Queue,
         };
         let mut is_queued = false;
         loop {

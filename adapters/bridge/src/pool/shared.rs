@@ -133,7 +133,13 @@ impl Shared {
     pub(super) fn claim(&self, id: u64, worker: &Arc<Worker>) -> Option<Queued> {
         let mut state = self.lock();
         let place = state.queue.iter().position(|queued| queued.id == id)?;
-        if self.limiter.is_none() && place < state.idle_threads() {
+        let is_relied_on = if bug("a_thread_at_work_is_relied_on") {
+            place < state.live_threads()
+        } else {
+            place < state.idle_threads()
+        };
+        let needs_permit = self.limiter.is_some() && !bug("a_thread_in_line_is_relied_on");
+        if is_relied_on && !needs_permit {
             return None;
         }
         let queued = state.queue.remove(place)?;

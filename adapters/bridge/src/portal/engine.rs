@@ -91,6 +91,9 @@ impl<H: Host> Engine<H> {
                     let is_done = self.queue.is_empty() && self.ready.is_empty();
                     if is_done && shared.spin_for_work() {
                         before = Instant::now();
+                    } else if is_done && bug("a_fruitless_spin_is_trusted") {
+                        shared.lock().driver = alarm.waker.take();
+                        return Poll::Pending;
                     }
                 }
                 Found::NoAlarm => alarm.set(cx),

@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: timers, and any thread but that of a [`PortalProvider`].
 
+mod builder;
 mod driver;
 mod engine;
 mod error;
@@ -23,6 +24,7 @@ mod seats;
 mod shared;
 mod spawned;
 mod start;
+mod stats;
 
 use std::fmt;
 use std::future::Future;
@@ -30,19 +32,19 @@ use std::time::Duration;
 
 use crate::panic::discard;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Instant, bug};
 
 use job::{Permit, job};
 use shared::{Entry, Refused, Shared};
 
+pub use builder::PortalBuilder;
 pub use driver::Driver;
 pub use error::{Deadlock, JoinError, StartError, SubmitError};
 pub use handle::{PortalHandle, Unwound};
 pub use local::{LocalDriver, LocalPortal};
 pub use provider::PortalProvider;
 pub use start::Started;
-
-const CAPACITY_DEFAULT: usize = 1024;
+pub use stats::{Close, PortalStats};
 
 /// The door for plain threads into async code. Clone it for every thread.
 ///
@@ -71,13 +73,14 @@ pub struct Portal {
 }
 
 impl Portal {
+    /// The first portal to `shared`, which counts it already.
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// Starts configuring a portal.
     pub fn builder() -> PortalBuilder {
-        PortalBuilder {
-            name: "portal".to_owned(),
-            capacity: CAPACITY_DEFAULT,
-            spin: 0,
-        }
+        PortalBuilder::new()
     }
 
     /// Submits a future from any thread. It runs on the task of the [`Driver`].
@@ -263,7 +266,8 @@ impl Portal {
 
     /// One more portal to `shared`, unless the last one was dropped or it was closed.
     fn share(shared: Arc<Shared>) -> Option<Self> {
-        let one_more = |portals| (portals > 0).then_some(portals + 1);
+        let is_in_use = |portals| portals > 0 || bug("a_portal_is_shared_after_its_last_drop");
+        let one_more = |portals| is_in_use(portals).then_some(portals + 1);
         // AcqRel and Acquire, as for an upgrade of a weak Arc: it races with the last drop.
         shared
             .portals
@@ -287,7 +291,8 @@ impl Clone for Portal {
 impl Drop for Portal {
     fn drop(&mut self) {
         // AcqRel, as in Arc: the last drop comes after every submission.
-        if self.shared.portals.fetch_sub(1, Ordering::AcqRel) == 1 {
+        let is_last = self.shared.portals.fetch_sub(1, Ordering::AcqRel) == 1;
+        if is_last && !bug("the_last_user_leaves_in_silence") {
             self.shared.close(Close::Drain);
         }
     }
@@ -301,99 +306,6 @@ impl fmt::Debug for Portal {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
-}
-
-/// Configures a [`Portal`].
-#[derive(Clone, Debug)]
-pub struct PortalBuilder {
-    name: String,
-    capacity: usize,
-    spin: u32,
-}
-
-impl PortalBuilder {
-    /// The portal's name in errors and in the inventory (default `portal`).
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// How many accepted futures may be unfinished at a time (default 1024).
-    ///
-    /// # Panics
-    ///
-    /// If `capacity` is 0.
-    #[must_use]
-    pub fn capacity(mut self, capacity: usize) -> Self {
-        assert!(capacity > 0, "a portal has room for at least one future");
-        self.capacity = capacity;
-        self
-    }
-
-    /// How often the driver and a waiting thread look again before they park (default 0). A look
-    /// costs about as much as one cache line that moves between processors.
-    ///
-    /// Some thousands make a round trip many times as fast, if both sides have a processor to
-    /// themselves; on one processor each only keeps the other from running. It also holds up the
-    /// other tasks of the driver's thread.
-    #[must_use]
-    pub fn spin(mut self, turns: u32) -> Self {
-        self.spin = turns;
-        self
-    }
-
-    /// Makes the portal and its driver. Nothing runs until the driver is polled.
-    pub fn build(self) -> (Portal, Driver) {
-        let (portal, shared) = self.make(false);
-        (portal, Driver::new(shared))
-    }
-
-    /// Makes a portal whose driver stays on this thread, for futures that are not `Send`.
-    pub fn build_local(self) -> (LocalPortal, LocalDriver) {
-        let (portal, shared) = self.make(true);
-        (LocalPortal::new(portal), LocalDriver::new(shared))
-    }
-
-    fn make(self, is_pinned: bool) -> (Portal, Arc<Shared>) {
-        let shared = Shared::new(Arc::from(self.name), self.capacity, self.spin, is_pinned);
-        let portal = Portal {
-            shared: Arc::clone(&shared),
-        };
-        (portal, shared)
-    }
-}
-
-/// How a portal is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Close {
-    /// What was accepted runs to its end.
-    Drain,
-    /// What was accepted is dropped at the next poll of the driver (or, if spawned, of its task)
-    /// and ends as [`JoinError::Cancelled`].
-    Cancel,
-}
-
-/// A portal's counts. At the driver's end: `accepted` = the sum of the four ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PortalStats {
-    /// Futures accepted since the portal was made.
-    pub accepted: u64,
-    /// Futures that returned.
-    pub completed: u64,
-    /// Futures that panicked.
-    pub panicked: u64,
-    /// Futures that were cancelled.
-    pub cancelled: u64,
-    /// Futures dropped because the portal closed under them.
-    pub closed: u64,
-    /// Futures accepted and not finished.
-    pub outstanding: usize,
-    /// Callbacks of [`PortalHandle::on_done`] that panicked.
-    pub callbacks_panicked: u64,
-    /// The longest poll of one future inside the driver: for so long all others had to wait.
-    pub poll_max: Duration,
 }
 
 #[cfg(test)]

@@ -185,7 +185,8 @@ impl Shared {
         *count += 1;
         let somebody_waits = state.waiting > 0;
         // A driver whose jobs run elsewhere waits for the last of them.
-        if state.phase != Phase::Open && state.outstanding == 0 {
+        let is_last = state.phase != Phase::Open && state.outstanding == 0;
+        if is_last && !bug("the_last_spawned_job_ends_in_silence") {
             self.tell_driver(state);
         } else {
             drop(state);
@@ -233,7 +234,9 @@ impl Shared {
         }
         discard(waker);
         // Each of them drops its job when it is polled.
-        spawned.into_values().for_each(|task| wake(Some(task)));
+        if !bug("a_dead_driver_leaves_its_tasks_asleep") {
+            spawned.into_values().for_each(|task| wake(Some(task)));
+        }
         unseen
     }
 
@@ -250,7 +253,7 @@ impl Shared {
         // Cloned without the lock, for a waker is user code; then looked at once more.
         let waker = waker.clone();
         let mut state = self.lock();
-        let is_ended = state.ends_spawned();
+        let is_ended = state.ends_spawned() && !bug("a_spawned_job_sleeps_without_a_second_look");
         let stale = if is_ended {
             Some(waker)
         } else {

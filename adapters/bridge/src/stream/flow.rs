@@ -60,7 +60,8 @@ impl<T> Queue<T> {
             self.in_hand.0.fetch_or(PAUSED, Ordering::AcqRel);
         }
         let in_hand = self.in_hand.0.load(Ordering::Acquire) & COUNT;
-        if state.held(in_hand) <= flow.low {
+        let is_blind = !was_paused && bug("a_pause_overlooks_what_was_taken");
+        if state.held(in_hand) <= flow.low && !is_blind {
             state.flow.is_paused = false;
             self.in_hand.0.fetch_and(!PAUSED, Ordering::AcqRel);
         }

@@ -152,7 +152,8 @@ impl<T> Queue<T> {
                 .iter()
                 .position(|(id, _)| *id == wait.id);
             let is_open = state.phase == Phase::Open;
-            if !is_open || self.has_room_after_notice(&mut state, weight) {
+            let is_blind = waker.is_some() && bug("a_task_asks_for_room_without_a_second_look");
+            if !is_open || (self.has_room_after_notice(&mut state, weight) && !is_blind) {
                 let stale = listed.map(|index| state.signals.tasks.swap_remove(index));
                 wait.is_listed = false;
                 self.lower_flag(&state);
@@ -258,7 +259,8 @@ impl<T> Queue<T> {
 
     /// Tells whom it concerns that a permit holds less than before.
     fn released(&self, mut state: MutexGuard<'_, State<T>>) {
-        if state.is_waited_for() || state.flow.is_paused {
+        let is_minded = state.is_waited_for() || state.flow.is_paused;
+        if is_minded && !bug("a_permits_end_is_not_looked_at") {
             // What the consumer knows of the size at which to look is wrong now. What it took
             // before this is seen by the look below, what it takes after makes it look itself.
             self.in_hand.0.fetch_or(LOOK_AGAIN, Ordering::AcqRel);

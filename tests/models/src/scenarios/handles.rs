@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) fn a_portal_in_many_hands() {
     explore(|| {
         let (dropped, callbacks) = (Tally::default(), Tally::default());
-        let (portal, driver) = Portal::builder().capacity(1 + pick(3)).build();
+        let builder = Portal::builder().capacity(1 + pick(3));
+        let (portal, driver) = builder.spin(pick(2) as u32).build();
         let portal = Arc::new(portal);
         let submitters: Vec<_> = (0..SUBMITTERS)
             .map(|_| {

@@ -21,28 +21,39 @@ pub(super) fn a_pool_in_many_hands() {
         let (ran, crowds) = (Tally::default(), Tally::default());
         let permits = 1 + pick(2);
         let limiter = Limiter::new(permits);
+        let is_limited = pick(4) > 0;
         let pool = || {
             let pool = BlockingPool::builder().threads(1 + pick(2)).queue(pick(3));
-            pool.keep_alive(LATER).limiter(&limiter).build()
+            let pool = pool.keep_alive(LATER);
+            match is_limited {
+                true => pool.limiter(&limiter).build(),
+                false => pool.build(),
+            }
         };
         let pools = [pool(), pool()];
-        let inside = Arc::new(AtomicUsize::new(0));
+        let books = Books {
+            permits: if is_limited { permits } else { usize::MAX },
+            inside: Arc::new(AtomicUsize::new(0)),
+            ran: ran.clone(),
+            crowds: crowds.clone(),
+        };
         let owners: Vec<_> = (0..OWNERS)
             .map(|_| {
-                let (pools, inside) = (pools.clone(), Arc::clone(&inside));
-                let (ran, crowds) = (ran.clone(), crowds.clone());
+                let (pools, books) = (pools.clone(), books.clone());
                 spawn(move || {
                     for _ in 0..JOBS {
-                        let (inside, ran, crowds) =
-                            (Arc::clone(&inside), ran.clone(), crowds.clone());
+                        // With a job of its own, in a pool that shares something, or without.
+                        let outer = pick(2);
+                        let inner = if is_limited { pick(2) } else { outer };
+                        let nests = (pick(3) == 0).then(|| pools[inner].clone());
+                        let books = books.clone();
                         let work = move |_: &JobContext| {
-                            if inside.fetch_add(1, Ordering::AcqRel) >= permits {
-                                crowds.add();
+                            books.work();
+                            if let Some(pool) = nests {
+                                nest_somehow(&pool, move |_| books.work());
                             }
-                            ran.add();
-                            inside.fetch_sub(1, Ordering::AcqRel);
                         };
-                        run_somehow(&pools[pick(2)], work);
+                        run_somehow(&pools[outer], work);
                     }
                 })
             })
@@ -89,6 +100,40 @@ pub(super) fn a_pool_in_many_hands() {
             (0, 0, 0)
         );
     });
+}
+
+/// What every job does, and keeps.
+#[derive(Clone)]
+struct Books {
+    permits: usize,
+    inside: Arc<AtomicUsize>,
+    ran: Tally,
+    crowds: Tally,
+}
+
+impl Books {
+    fn work(&self) {
+        if self.inside.fetch_add(1, Ordering::AcqRel) >= self.permits {
+            self.crowds.add();
+        }
+        self.ran.add();
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits, in a job, for another job, which may have no thread or permit but this one's.
+fn nest_somehow(pool: &BlockingPool, work: impl FnOnce(&JobContext) + Send + 'static) {
+    let outcome = match pick(2) {
+        0 => block_on(pool.run_async("nested", work)),
+        _ => match pool.run("nested", work) {
+            Ok(job) => job.wait(),
+            Err(_) => return,
+        },
+    };
+    match outcome {
+        Ok(()) | Err(BlockingError::PoolClosed) => {}
+        other => unreachable!("{other:?}"),
+    }
 }
 
 fn run_somehow(pool: &BlockingPool, work: impl FnOnce(&JobContext) + Send + 'static) {
