@@ -59,6 +59,18 @@ impl ContextProbe {
     /// `is_polling` is called on the thread in question, only where a thread is about to park. It
     /// must be true only while the thread polls a task: not on the executor's threads for blocking
     /// work. It must not wait, and must not panic.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::ContextProbe;
+    /// use std::cell::Cell;
+    ///
+    /// thread_local!(static POLLS: Cell<bool> = const { Cell::new(false) });
+    /// // A constant, if you like: making it registers nothing.
+    /// const PROBE: ContextProbe = ContextProbe::new("mine", || POLLS.get());
+    /// assert!(PROBE.register().is_ok());
+    /// ```
     pub const fn new(executor: &'static str, is_polling: fn() -> bool) -> Self {
         Self {
             executor,
@@ -72,6 +84,17 @@ impl ContextProbe {
     /// # Errors
     ///
     /// Hands the probe back if there are 16 already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::ContextProbe;
+    ///
+    /// let probe = ContextProbe::new("mine", || false);
+    /// assert!(probe.register().is_ok());
+    /// // Once is enough; again does no harm.
+    /// assert!(probe.register().is_ok());
+    /// ```
     pub fn register(self) -> Result<(), Self> {
         for place in &PROBES {
             if place.get_or_init(|| self).executor == self.executor {

@@ -31,6 +31,16 @@ pub struct Panic {
 
 impl Panic {
     /// The text the code panicked with, or a stand-in when the payload is no text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream::<u32>("doc").overflow(Overflow::Fail).build();
+    /// let panic = sink.guard(|| panic!("no number: {}", "x")).unwrap_err();
+    /// assert_eq!(panic.message(), "no number: x");
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -40,6 +50,20 @@ impl Panic {
     /// # Panics
     ///
     /// Always: that is its purpose.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingError, BlockingPool};
+    /// use std::panic::catch_unwind;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let job = pool.run("boom", |_| std::panic::panic_any(7_u32)).unwrap();
+    /// let Err(BlockingError::Panicked(panic)) = job.wait() else { unreachable!() };
+    /// // As if it had never been caught, with the payload it had.
+    /// let payload = catch_unwind(|| panic.resume()).unwrap_err();
+    /// assert_eq!(payload.downcast_ref(), Some(&7_u32));
+    /// ```
     pub fn resume(self) -> ! {
         let payload = self.payload.lock().take();
         resume_unwind(payload.unwrap_or_else(|| Box::new(self.message.clone())))

@@ -58,6 +58,20 @@ pub struct ThreadInfo {
 }
 
 /// In which way a thread belongs to its owner.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Overflow, ThreadKind, callback_stream, inventory};
+///
+/// let (sink, _stream) = callback_stream("doc-kinds").overflow(Overflow::Fail).build();
+/// assert!(sink.push(1).is_queued());
+/// // This thread has pushed, so it is an SDK's as far as the bridge can tell.
+/// let threads = inventory();
+/// let thread = threads.iter().find(|thread| thread.owner == "doc-kinds").unwrap();
+/// assert_eq!(thread.kind, ThreadKind::Vendor);
+/// assert_eq!(thread.kind.to_string(), "vendor");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadKind {
@@ -74,6 +88,18 @@ pub enum ThreadKind {
 }
 
 /// What a thread is doing.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingPool, ThreadState};
+///
+/// let pool = BlockingPool::builder().name("doc").threads(1).build();
+/// let watched = pool.clone();
+/// let job = pool.run("looks at itself", move |_| watched.threads()[0].state).unwrap();
+/// assert_eq!(job.wait().unwrap(), ThreadState::Running);
+/// assert_eq!(ThreadState::Running.to_string(), "running");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ThreadState {
@@ -93,11 +119,36 @@ pub enum ThreadState {
 
 impl ThreadInfo {
     /// Whether the thread belongs to a part of the bridge.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{ThreadKind, inventory};
+    ///
+    /// let threads = inventory();
+    /// // Those of the process that nobody has told us of come last.
+    /// assert!(threads.is_sorted_by_key(|thread| !thread.is_claimed()));
+    /// let foreign = threads.iter().filter(|thread| !thread.is_claimed());
+    /// assert!(foreign.into_iter().all(|thread| thread.kind == ThreadKind::Unclaimed));
+    /// ```
     pub fn is_claimed(&self) -> bool {
         self.kind != ThreadKind::Unclaimed
     }
 
     /// How long it has been in its state: the time since [`since`](Self::since).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let began = Instant::now();
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// pool.run("warm", |_| ()).unwrap().wait().unwrap();
+    /// let age = pool.threads()[0].age().unwrap();
+    /// assert!(age <= began.elapsed() && age < Duration::from_secs(3600));
+    /// ```
     pub fn age(&self) -> Option<Duration> {
         self.since.map(|since| since.elapsed())
     }
@@ -190,6 +241,23 @@ pub fn register_driver(owner: impl Into<String>) -> DriverGuard {
 }
 
 /// Ends the registration of a driver thread when dropped. Stays on its thread.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{DriverGuard, inventory, register_driver};
+///
+/// // Kept beside the executor, for as long as this thread drives it.
+/// struct Loop {
+///     _driving: DriverGuard,
+/// }
+///
+/// let running = Loop { _driving: register_driver("doc-loop") };
+/// let is_listed = || inventory().iter().any(|thread| thread.owner == "doc-loop");
+/// assert!(is_listed());
+/// drop(running);
+/// assert!(!is_listed());
+/// ```
 #[derive(Debug)]
 pub struct DriverGuard {
     id: u64,
@@ -240,6 +308,20 @@ pub fn claim_threads(prefix: impl Into<String>, owner: impl Into<String>) -> Thr
 }
 
 /// Ends the claim of [`claim_threads`] when dropped.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{ThreadClaim, claim_threads};
+///
+/// // Kept beside the SDK's client, for as long as that has threads.
+/// struct Client {
+///     _threads: ThreadClaim,
+/// }
+///
+/// let client = Client { _threads: claim_threads("acme-", "acme-sdk") };
+/// assert!(format!("{:?}", client._threads).contains("ThreadClaim"));
+/// ```
 #[derive(Debug)]
 pub struct ThreadClaim {
     id: u64,

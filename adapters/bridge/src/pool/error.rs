@@ -28,11 +28,37 @@ pub struct Busy<F> {
 
 impl<F> Busy<F> {
     /// The work, as it was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// assert!(pool.shutdown(Duration::ZERO).is_clean());
+    /// let text = String::from("moved into the work, and not lost");
+    /// let busy = pool.run("late", move |_| text.len()).unwrap_err();
+    /// let elsewhere = BlockingPool::builder().name("elsewhere").build();
+    /// assert_eq!(elsewhere.run("late", busy.into_job()).unwrap().wait().unwrap(), 33);
+    /// ```
     pub fn into_job(self) -> F {
         self.work
     }
 
     /// Why it was not taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, BusyReason};
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// assert!(pool.shutdown(Duration::ZERO).is_clean());
+    /// let busy = pool.run("late", |_| ()).unwrap_err();
+    /// assert!(matches!(busy.reason(), BusyReason::ShutDown));
+    /// ```
     pub fn reason(&self) -> &BusyReason {
         &self.reason
     }
@@ -60,6 +86,18 @@ impl<F> std::error::Error for Busy<F> {
 }
 
 /// Why a pool did not take a job.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::BusyReason;
+///
+/// // What is worth trying again, and what never will be.
+/// let is_worth_a_retry = |reason: &BusyReason| !matches!(reason, BusyReason::ShutDown);
+/// assert!(is_worth_a_retry(&BusyReason::Full));
+/// assert!(!is_worth_a_retry(&BusyReason::ShutDown));
+/// assert_eq!(BusyReason::Full.to_string(), "the pool's threads and its queue are full");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BusyReason {
@@ -82,6 +120,17 @@ impl fmt::Display for BusyReason {
 }
 
 /// Why a job has no result.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingError, BlockingPool};
+///
+/// let pool = BlockingPool::builder().name("doc").build();
+/// let outcome = pool.run("boom", |_| panic!("no disk")).unwrap().wait();
+/// let error: BlockingError = outcome.map(|()| ()).unwrap_err();
+/// assert_eq!(error.to_string(), "the job panicked: no disk");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BlockingError {
@@ -124,6 +173,21 @@ impl std::error::Error for BlockingError {
 
 /// A job was asked to stop: see
 /// [`JobContext::check_cancelled`](crate::JobContext::check_cancelled).
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{BlockingPool, Cancelled, JobContext};
+///
+/// // Between two steps that take long.
+/// fn copy(cx: &JobContext) -> Result<u32, Cancelled> {
+///     (0..3).try_fold(0, |copied, _| cx.check_cancelled().map(|()| copied + 1))
+/// }
+///
+/// let pool = BlockingPool::builder().name("doc").build();
+/// assert_eq!(pool.run("copy", copy).unwrap().wait().unwrap(), Ok(3));
+/// assert_eq!(Cancelled.to_string(), "the job was asked to stop");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled;
 

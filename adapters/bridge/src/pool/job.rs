@@ -54,6 +54,18 @@ impl<R> Job<R> {
     /// no free thread is coming for it: see [`BlockingPool`](crate::BlockingPool#nesting). On an
     /// executor's thread it waits as well, and a warning is logged once per thread: see
     /// [`ContextProbe`](crate::ContextProbe).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let inner = pool.clone();
+    /// // In a job, for a job of the same pool, which has one thread: it is enough for both.
+    /// let outer = pool.run("outer", move |_| inner.run("inner", |_| 7).unwrap().wait().unwrap());
+    /// assert_eq!(outer.unwrap().wait().unwrap(), 7);
+    /// ```
     pub fn wait(self) -> Result<R, BlockingError> {
         self.run_here_if_nobody_will();
         if !self.slot.is_done() {
@@ -99,11 +111,40 @@ impl<R> Job<R> {
     /// result is [`BlockingError::Cancelled`]. If it has started, asks it to stop through its
     /// [`JobContext`]; the result is then what it returns, or, with
     /// [`abandon_on_cancel`](Self::abandon_on_cancel), [`BlockingError::Abandoned`] at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingError, BlockingPool};
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+    /// let running = pool.run("runs", move |_| is_finished.recv().is_err()).unwrap();
+    /// let queued = pool.run("has not started", |_| ()).unwrap();
+    /// queued.cancel();
+    /// assert!(matches!(queued.wait(), Err(BlockingError::Cancelled)));
+    /// drop(finish);
+    /// assert!(running.wait().unwrap());
+    /// ```
     pub fn cancel(&self) {
         self.context.token().cancel();
     }
 
     /// The job's cancel token: cancels it from elsewhere, while it is awaited here.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("load", |_| 1).unwrap();
+    /// let token = job.cancel_token();
+    /// assert_eq!(job.wait().unwrap(), 1);
+    /// // After the end it changes nothing any more.
+    /// token.cancel();
+    /// assert_eq!(pool.stats().cancelled, 0);
+    /// ```
     pub fn cancel_token(&self) -> CancelToken {
         self.context.cancel_token()
     }
@@ -146,11 +187,37 @@ impl<R> Job<R> {
     }
 
     /// Whether the result is there (or was taken).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").threads(1).build();
+    /// let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+    /// let job = pool.run("slow", move |_| is_finished.recv().is_err()).unwrap();
+    /// assert!(!job.is_done());
+    /// drop(finish);
+    /// while !job.is_done() {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert!(job.wait().unwrap());
+    /// ```
     pub fn is_done(&self) -> bool {
         self.slot.is_done()
     }
 
     /// The label given to `run`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run(format!("load {}", 7), |_| ()).unwrap();
+    /// assert_eq!(job.label(), "load 7");
+    /// ```
     pub fn label(&self) -> &str {
         self.context.label()
     }

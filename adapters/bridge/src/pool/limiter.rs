@@ -41,6 +41,15 @@ impl Limiter {
     /// # Panics
     ///
     /// If `permits` is 0: nothing would ever run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Limiter;
+    ///
+    /// let limiter = Limiter::new(3);
+    /// assert_eq!((limiter.stats().permits, limiter.stats().held), (3, 0));
+    /// ```
     pub fn new(permits: usize) -> Self {
         assert!(permits > 0, "a limiter has at least one permit");
         let state = State {
@@ -58,6 +67,18 @@ impl Limiter {
     }
 
     /// Counts of this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, Limiter};
+    ///
+    /// let limiter = Limiter::new(1);
+    /// let pool = BlockingPool::builder().name("doc").limiter(&limiter).build();
+    /// pool.run("first", |_| ()).unwrap().wait().unwrap();
+    /// let stats = limiter.stats();
+    /// assert_eq!((stats.granted, stats.held, stats.waiting), (1, 0, 0));
+    /// ```
     pub fn stats(&self) -> LimiterStats {
         let state = self.shared.state.lock();
         LimiterStats {
@@ -131,6 +152,16 @@ impl fmt::Debug for Limiter {
 }
 
 /// A limiter's counts at one moment.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Limiter, LimiterStats};
+///
+/// let stats: LimiterStats = Limiter::new(2).stats();
+/// let is_exhausted = stats.held == stats.permits;
+/// assert!(!is_exhausted);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimiterStats {

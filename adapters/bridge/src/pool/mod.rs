@@ -80,6 +80,15 @@ pub struct BlockingPool {
 
 impl BlockingPool {
     /// Starts configuring a pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().build();
+    /// assert_eq!(pool.name(), "blocking");
+    /// ```
     pub fn builder() -> BlockingPoolBuilder {
         BlockingPoolBuilder::new()
     }
@@ -214,16 +223,47 @@ impl BlockingPool {
     }
 
     /// The pool's threads at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, ThreadKind};
+    ///
+    /// let pool = BlockingPool::builder().name("store").build();
+    /// assert!(pool.threads().is_empty(), "none without work");
+    /// pool.run("load", |_| ()).unwrap().wait().unwrap();
+    /// let threads = pool.threads();
+    /// assert_eq!((threads[0].name.as_str(), threads[0].kind), ("store-1", ThreadKind::Pool));
+    /// ```
     pub fn threads(&self) -> Vec<ThreadInfo> {
         self.shared.threads()
     }
 
     /// Counts of this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// pool.run("load", |_| ()).unwrap().wait().unwrap();
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.accepted, stats.finished, stats.running), (1, 1, 0));
+    /// ```
     pub fn stats(&self) -> PoolStats {
         self.shared.stats()
     }
 
     /// The pool's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// assert_eq!(BlockingPool::builder().name("store").build().name(), "store");
+    /// ```
     pub fn name(&self) -> &str {
         &self.shared.name
     }

@@ -37,6 +37,20 @@ impl JobContext {
     }
 
     /// Whether the job was asked to stop, by its owner or by the pool's shutdown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("asks", |cx| {
+    ///     let before = cx.is_cancelled();
+    ///     cx.cancel_token().cancel();
+    ///     (before, cx.is_cancelled())
+    /// });
+    /// assert_eq!(job.unwrap().wait().unwrap(), (false, true));
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
     }
@@ -99,16 +113,51 @@ impl JobContext {
     }
 
     /// The job's cancel token, for code that the job hands its work to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, CancelToken};
+    ///
+    /// // Knows no pool, only that it may be asked to stop.
+    /// fn count(until: u32, token: &CancelToken) -> u32 {
+    ///     (0..until).take_while(|_| !token.is_cancelled()).count() as u32
+    /// }
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("count", |cx| count(5, &cx.cancel_token())).unwrap();
+    /// assert_eq!(job.wait().unwrap(), 5);
+    /// ```
     pub fn cancel_token(&self) -> CancelToken {
         self.token.clone()
     }
 
     /// The job's label.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("load", |cx| cx.label().to_owned()).unwrap();
+    /// assert_eq!(job.wait().unwrap(), "load");
+    /// ```
     pub fn label(&self) -> &str {
         &self.label
     }
 
     /// The pool's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("store").build();
+    /// let job = pool.run("load", |cx| cx.pool().to_owned()).unwrap();
+    /// assert_eq!(job.wait().unwrap(), "store");
+    /// ```
     pub fn pool(&self) -> &str {
         &self.pool
     }
@@ -156,6 +205,20 @@ impl CancelToken {
     }
 
     /// As [`Job::cancel`](crate::Job::cancel). Idempotent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, Cancelled};
+    /// use std::time::Duration;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("stops itself", |cx| {
+    ///     cx.cancel_token().cancel();
+    ///     cx.sleep(Duration::MAX)
+    /// });
+    /// assert_eq!(job.unwrap().wait().unwrap(), Err(Cancelled));
+    /// ```
     pub fn cancel(&self) {
         self.ask();
         if let Some(pool) = self.0.pool.upgrade() {
@@ -165,6 +228,19 @@ impl CancelToken {
     }
 
     /// Whether the job was asked to stop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::BlockingPool;
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let job = pool.run("load", |_| ()).unwrap();
+    /// let token = job.cancel_token();
+    /// assert!(!token.is_cancelled());
+    /// token.cancel();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.0.is_cancelled.load(Ordering::Acquire)
     }
@@ -174,6 +250,18 @@ impl CancelToken {
     /// # Errors
     ///
     /// [`Cancelled`] if the job was asked to stop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{BlockingPool, Cancelled};
+    ///
+    /// let pool = BlockingPool::builder().name("doc").build();
+    /// let token = pool.run("load", |_| ()).unwrap().cancel_token();
+    /// assert_eq!(token.check_cancelled(), Ok(()));
+    /// token.cancel();
+    /// assert_eq!(token.check_cancelled(), Err(Cancelled));
+    /// ```
     pub fn check_cancelled(&self) -> Result<(), Cancelled> {
         match self.is_cancelled() {
             true => Err(Cancelled),

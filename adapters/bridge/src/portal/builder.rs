@@ -9,6 +9,19 @@ use crate::sync::Arc;
 const CAPACITY_DEFAULT: usize = 1024;
 
 /// Configures a [`Portal`].
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::Portal;
+///
+/// let (portal, driver) = Portal::builder().name("ingest").capacity(64).spin(0).build();
+/// let handle = portal.run_coroutine_threadsafe(async { 7 }).unwrap();
+/// drop(portal);
+/// assert_eq!(block_on(driver).completed, 1);
+/// assert_eq!(handle.wait().unwrap(), 7);
+/// ```
 #[derive(Clone, Debug)]
 pub struct PortalBuilder {
     name: String,
@@ -26,6 +39,15 @@ impl PortalBuilder {
     }
 
     /// The portal's name in errors and in the inventory (default `portal`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, _driver) = Portal::builder().name("ingest").build();
+    /// assert_eq!(portal.name(), "ingest");
+    /// ```
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -37,6 +59,18 @@ impl PortalBuilder {
     /// # Panics
     ///
     /// If `capacity` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Portal, SubmitError};
+    ///
+    /// let (portal, _driver) = Portal::builder().capacity(1).build();
+    /// let first = portal.run_coroutine_threadsafe(async { 1 }).unwrap();
+    /// let second = portal.run_coroutine_threadsafe(async { 2 });
+    /// assert!(matches!(second, Err(SubmitError::Full(_))));
+    /// # drop(first);
+    /// ```
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         assert!(capacity > 0, "a portal has room for at least one future");
@@ -50,6 +84,19 @@ impl PortalBuilder {
     /// Some thousands make a round trip many times as fast, if both sides have a processor to
     /// themselves; on one processor each only keeps the other from running. It also holds up the
     /// other tasks of the driver's thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    ///
+    /// // For two threads with a processor each that call back and forth.
+    /// let (portal, driver) = Portal::builder().spin(5_000).build();
+    /// let caller = std::thread::spawn(move || portal.call(async { 7 }).unwrap());
+    /// assert_eq!(block_on(driver).completed, 1);
+    /// assert_eq!(caller.join().unwrap(), 7);
+    /// ```
     #[must_use]
     pub fn spin(mut self, turns: u32) -> Self {
         self.spin = turns;
@@ -57,12 +104,39 @@ impl PortalBuilder {
     }
 
     /// Makes the portal and its driver. Nothing runs until the driver is polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(async { 7 }).unwrap();
+    /// assert!(!handle.is_done(), "nobody drives it yet");
+    /// drop(portal);
+    /// block_on(driver);
+    /// assert!(handle.is_done());
+    /// ```
     pub fn build(self) -> (Portal, Driver) {
         let (portal, shared) = self.make(false);
         (portal, Driver::new(shared))
     }
 
     /// Makes a portal whose driver stays on this thread, for futures that are not `Send`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{JoinError, Portal};
+    ///
+    /// let (portal, driver) = Portal::builder().name("ui").build_local();
+    /// // Only this thread will ever poll the driver, so it cannot wait for it.
+    /// assert!(matches!(portal.call(async {}), Err(JoinError::WouldDeadlock(_))));
+    /// drop(portal);
+    /// assert_eq!(block_on(driver).accepted, 0);
+    /// ```
     pub fn build_local(self) -> (LocalPortal, LocalDriver) {
         let (portal, shared) = self.make(true);
         (LocalPortal::new(portal), LocalDriver::new(shared))

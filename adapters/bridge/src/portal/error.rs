@@ -30,6 +30,18 @@ pub enum SubmitError<F> {
 
 impl<F> SubmitError<F> {
     /// What was submitted, as it was given.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Close, Portal};
+    ///
+    /// let (portal, _driver) = Portal::builder().build();
+    /// portal.close(Close::Drain);
+    /// let refused = portal.run_coroutine_threadsafe(async { "done elsewhere" }).unwrap_err();
+    /// let future = refused.into_future();
+    /// assert_eq!(futures::executor::block_on(future), "done elsewhere");
+    /// ```
     pub fn into_future(self) -> F {
         match self {
             Self::Full(future) | Self::Closed(future) | Self::WouldDeadlock(future, _) => future,
@@ -63,6 +75,17 @@ impl<F> fmt::Display for SubmitError<F> {
 impl<F> std::error::Error for SubmitError<F> {}
 
 /// Why [`Portal::start_task`](super::Portal::start_task) has no started task.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Portal, StartError};
+///
+/// let (portal, driver) = Portal::builder().build();
+/// drop(driver);
+/// let start = portal.start_task::<(), _, _>(|started| async { started.started(()) });
+/// assert!(matches!(start, Err(StartError::PortalClosed)));
+/// ```
 #[non_exhaustive]
 pub enum StartError<T> {
     /// The portal is closed, or its driver is gone: nothing was started.
@@ -148,6 +171,17 @@ impl fmt::Display for JoinError {
 impl std::error::Error for JoinError {}
 
 /// Who would have waited for whom.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{JoinError, Portal};
+///
+/// let (portal, _driver) = Portal::builder().name("ui").build_local();
+/// let Err(JoinError::WouldDeadlock(deadlock)) = portal.call(async {}) else { unreachable!() };
+/// assert_eq!(deadlock.portal, "ui");
+/// assert!(deadlock.to_string().ends_with("polls portal ui and must not wait for it"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deadlock {

@@ -47,6 +47,21 @@ pub struct PortalHandle<T> {
 }
 
 /// How far a future has got at the end of a [`PortalHandle::cancel_and_wait`].
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Portal, Unwound};
+/// use std::time::Duration;
+///
+/// let (portal, _driver) = Portal::builder().build();
+/// let handle = portal.run_coroutine_threadsafe(async { 7 }).unwrap();
+/// // Nobody drives it, so nobody can drop the future; the handle comes back.
+/// match handle.cancel_and_wait(Duration::ZERO) {
+///     Unwound::Late(handle) => assert!(!handle.is_done()),
+///     other => unreachable!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "it says whether the future is gone"]
 #[non_exhaustive]
@@ -214,17 +229,59 @@ impl<T> PortalHandle<T> {
     }
 
     /// Has the drop of this handle cancel the future, unless it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(std::future::pending::<()>()).unwrap();
+    /// drop(handle.abort_on_drop());
+    /// drop(portal);
+    /// // Else it would be waited for here, for ever.
+    /// assert_eq!(block_on(driver).cancelled, 1);
+    /// ```
     pub fn abort_on_drop(mut self) -> Self {
         self.aborts = true;
         self
     }
 
     /// Lets the future run on, unheard: also after [`abort_on_drop`](Self::abort_on_drop).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let (told, was_told) = std::sync::mpsc::channel();
+    /// let future = async move { told.send(7).unwrap() };
+    /// portal.run_coroutine_threadsafe(future).unwrap().detach();
+    /// drop(portal);
+    /// assert_eq!(block_on(driver).completed, 1);
+    /// assert_eq!(was_told.recv(), Ok(7));
+    /// ```
     pub fn detach(mut self) {
         self.aborts = false;
     }
 
     /// Whether the result is there (or was taken).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let handle = portal.run_coroutine_threadsafe(async { 7 }).unwrap();
+    /// assert!(!handle.is_done());
+    /// // The end of the driver is an end of the future as well.
+    /// drop(driver);
+    /// assert!(handle.is_done() && handle.wait().is_err());
+    /// ```
     pub fn is_done(&self) -> bool {
         self.ticket.slot.is_done()
     }

@@ -117,6 +117,24 @@ impl fmt::Debug for LocalPortal {
 /// # Cancel safety
 ///
 /// Dropping it is the end of the portal, in order: nobody waits for ever.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::LocalPool;
+/// use futures::task::LocalSpawnExt;
+/// use mayhem_bridge::Portal;
+/// use std::rc::Rc;
+///
+/// let (portal, driver) = Portal::builder().name("ui").build_local();
+/// let handle = portal.spawn_from_within(|| async { *Rc::new(7) }).unwrap();
+/// drop(portal);
+/// // Beside the other tasks of this thread.
+/// let mut executor = LocalPool::new();
+/// let driving = executor.spawner().spawn_local_with_handle(driver).unwrap();
+/// assert_eq!(executor.run_until(driving).completed, 1);
+/// assert_eq!(handle.wait().unwrap(), 7);
+/// ```
 #[must_use = "nothing runs until an executor polls the driver"]
 pub struct LocalDriver {
     engine: Engine<Here>,

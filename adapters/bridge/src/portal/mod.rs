@@ -79,6 +79,15 @@ impl Portal {
     }
 
     /// Starts configuring a portal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, _driver) = Portal::builder().build();
+    /// assert_eq!(portal.name(), "portal");
+    /// ```
     pub fn builder() -> PortalBuilder {
         PortalBuilder::new()
     }
@@ -224,16 +233,47 @@ impl Portal {
     }
 
     /// Whether futures are still accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Close, Portal};
+    ///
+    /// let (portal, _driver) = Portal::builder().build();
+    /// assert!(portal.is_open());
+    /// portal.close(Close::Drain);
+    /// assert!(!portal.is_open());
+    /// ```
     pub fn is_open(&self) -> bool {
         self.shared.is_open()
     }
 
     /// Counts of this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, _driver) = Portal::builder().build();
+    /// portal.run_coroutine_threadsafe(async { 7 }).unwrap().detach();
+    /// let stats = portal.stats();
+    /// assert_eq!((stats.accepted, stats.outstanding, stats.completed), (1, 1, 0));
+    /// ```
     pub fn stats(&self) -> PortalStats {
         self.shared.stats()
     }
 
     /// The portal's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, _driver) = Portal::builder().name("ingest").build();
+    /// assert_eq!(portal.name(), "ingest");
+    /// ```
     pub fn name(&self) -> &str {
         &self.shared.name
     }

@@ -40,6 +40,24 @@ impl PortalProvider {
     ///
     /// `run` is to return when the driver has ended. If it returns, or panics, before that, the
     /// driver is dropped, as ever: every waiter is told, and the next one to ask gets a new portal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{Portal, PortalProvider};
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let (ended, has_ended) = channel();
+    /// let provider = PortalProvider::new(Portal::builder(), move |driver| {
+    ///     ended.send(block_on(driver)).unwrap();
+    /// });
+    /// let portal = provider.portal().unwrap();
+    /// portal.call(async {}).unwrap();
+    /// drop(portal);
+    /// // The last user has gone, and so the driver ended.
+    /// assert_eq!(has_ended.recv().unwrap().completed, 1);
+    /// ```
     pub fn new(builder: PortalBuilder, run: impl Fn(Driver) + Send + Sync + 'static) -> Self {
         Self {
             builder,
@@ -53,6 +71,19 @@ impl PortalProvider {
     /// # Errors
     ///
     /// The operating system's, if it starts no thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{Portal, PortalProvider};
+    ///
+    /// let provider = PortalProvider::new(Portal::builder(), |driver| drop(block_on(driver)));
+    /// let (first, second) = (provider.portal().unwrap(), provider.portal().unwrap());
+    /// assert_eq!(first.call(async { 1 }).unwrap() + second.call(async { 2 }).unwrap(), 3);
+    /// // It was one portal for both.
+    /// assert_eq!(first.stats().completed, 2);
+    /// ```
     pub fn portal(&self) -> io::Result<Portal> {
         // Held while a thread is started: who asks at the same time wants that same thread. No
         // code of a user runs under it.

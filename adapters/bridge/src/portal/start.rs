@@ -14,6 +14,29 @@ use crate::sync::Arc;
 /// With which a task tells, once, that it has started; see [`Portal::start_task`].
 ///
 /// Dropped unused, it tells that the task will not start.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Portal, StartError, Started};
+///
+/// async fn serve(port: u16, started: Started<u16>) {
+///     // Not started if it is dropped instead.
+///     if port != 0 {
+///         started.started(port);
+///     }
+/// }
+///
+/// let (portal, driver) = Portal::builder().build();
+/// let driving = std::thread::spawn(move || block_on(driver));
+/// let (server, port) = portal.start_task(|started| serve(80, started)).unwrap();
+/// assert_eq!((port, server.wait().is_ok()), (80, true));
+/// let refused = portal.start_task(|started| serve(0, started));
+/// assert!(matches!(refused, Err(StartError::NotStarted(_))));
+/// drop((portal, refused));
+/// driving.join().unwrap();
+/// ```
 #[must_use = "the starter waits for it"]
 pub struct Started<S> {
     slot: Arc<Slot<Option<S>>>,
@@ -21,6 +44,26 @@ pub struct Started<S> {
 
 impl<S> Started<S> {
     /// Lets [`Portal::start_task`] return, with `value`: an address, a session, or `()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::Portal;
+    ///
+    /// let (portal, driver) = Portal::builder().build();
+    /// let driving = std::thread::spawn(move || block_on(driver));
+    /// let start = portal.start_task(|started| async move {
+    ///     started.started("listening");
+    ///     std::future::pending::<()>().await;
+    /// });
+    /// // The task goes on; its starter has what it waited for.
+    /// let (task, told) = start.unwrap();
+    /// assert_eq!(told, "listening");
+    /// task.cancel();
+    /// drop((task, portal));
+    /// driving.join().unwrap();
+    /// ```
     pub fn started(self, value: S) {
         self.slot.complete(Some(value));
     }

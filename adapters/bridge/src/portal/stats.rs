@@ -3,6 +3,18 @@
 use std::time::Duration;
 
 /// How a portal is closed.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Close, Portal};
+///
+/// let (portal, driver) = Portal::builder().build();
+/// portal.run_coroutine_threadsafe(async { 7 }).unwrap().detach();
+/// portal.close(Close::Drain);
+/// assert_eq!(block_on(driver).completed, 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Close {
     /// What was accepted runs to its end.
@@ -13,6 +25,21 @@ pub enum Close {
 }
 
 /// A portal's counts. At the driver's end: `accepted` = the sum of the four ends.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Portal, PortalStats};
+///
+/// let (portal, driver) = Portal::builder().build();
+/// portal.run_coroutine_threadsafe(async { 7 }).unwrap().detach();
+/// portal.run_coroutine_threadsafe(async { panic!("no such host") }).unwrap().detach();
+/// drop(portal);
+/// let PortalStats { accepted, completed, panicked, cancelled, closed, .. } = block_on(driver);
+/// assert_eq!(accepted, completed + panicked + cancelled + closed);
+/// assert_eq!((completed, panicked), (1, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PortalStats {

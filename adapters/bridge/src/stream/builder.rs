@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 
+use super::choice::{Chosen, Unchosen};
 use super::closing::{CloseHook, ClosePlace};
 use super::flow::Flow;
 use super::outcome::{CloseReason, Overflow};
@@ -43,14 +44,6 @@ pub fn callback_stream<T>(name: impl Into<String>) -> CallbackStreamBuilder<T, U
     }
 }
 
-/// Marks a [`CallbackStreamBuilder`] whose overflow policy was not chosen yet.
-#[derive(Debug)]
-pub struct Unchosen(());
-
-/// Marks a [`CallbackStreamBuilder`] whose overflow policy was chosen.
-#[derive(Debug)]
-pub struct Chosen(Policy);
-
 /// Configures a callback stream; see [`callback_stream`].
 ///
 /// `build` exists only once a policy was chosen:
@@ -74,6 +67,17 @@ impl<T, Choice> CallbackStreamBuilder<T, Choice> {
     /// # Panics
     ///
     /// If `capacity` is 0 or more than `usize::MAX / 16`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, Push, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream("doc").capacity(2).overflow(Overflow::Fail).build();
+    /// let other = sink.clone();
+    /// assert_eq!((sink.push(1), other.push(2)), (Push::Queued, Push::Queued));
+    /// assert_eq!(sink.clone().push(3), Push::Full(3));
+    /// ```
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         assert!(
@@ -113,6 +117,18 @@ impl<T, Choice> CallbackStreamBuilder<T, Choice> {
     }
 
     /// What a push does when the stream is full.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, Push, callback_stream};
+    /// use std::time::Duration;
+    ///
+    /// let patience = Overflow::BlockFor(Duration::from_millis(1));
+    /// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(patience).build();
+    /// assert_eq!(sink.push(1), Push::Queued);
+    /// assert_eq!(sink.push(2), Push::TimedOut(2));
+    /// ```
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> CallbackStreamBuilder<T, Chosen> {
         self.hooks.key = None;
@@ -315,6 +331,17 @@ impl<T> CallbackStreamBuilder<T, Chosen> {
     /// If the stream shall both weigh its values and keep the latest by key (a lighter value's
     /// place in line has no room for a heavier one), or if the high watermark is more than the
     /// capacity.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// assert!(sink.push(7).is_queued());
+    /// assert_eq!(block_on(stream.next()), Some(7));
+    /// ```
     pub fn build(self) -> (Sink<T>, CallbackStream<T>) {
         let is_keyed = self.policy.0 == Policy::KeepLatest;
         assert!(

@@ -15,6 +15,7 @@
 //! a timer (deadlines of foreign threads are those of their own condition variable).
 
 mod builder;
+mod choice;
 mod closing;
 mod flow;
 mod full;
@@ -27,7 +28,8 @@ mod room;
 mod sink;
 mod state;
 
-pub use builder::{CallbackStreamBuilder, Chosen, Unchosen, callback_stream};
+pub use builder::{CallbackStreamBuilder, callback_stream};
+pub use choice::{Chosen, Unchosen};
 pub use once::{Abandoned, CallbackOnce, Reply, callback_once};
 pub use outcome::{Cause, CloseReason, Overflow, Push, Refusal, StreamStats};
 pub use permit::Permit;

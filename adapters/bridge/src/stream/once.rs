@@ -46,6 +46,22 @@ pub fn callback_once<T>() -> (Reply<T>, CallbackOnce<T>) {
 ///
 /// By shared reference, for many SDKs take a callback that could be called again: then the first
 /// value wins.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Reply, callback_once};
+///
+/// // A callback that may be called more than once.
+/// fn answer(reply: &Reply<u32>) -> [Result<(), u32>; 2] {
+///     [1, 2].map(|value| reply.send(value))
+/// }
+///
+/// let (reply, future) = callback_once();
+/// assert_eq!(answer(&reply), [Ok(()), Err(2)]);
+/// assert_eq!(block_on(future), Ok(1));
+/// ```
 pub struct Reply<T> {
     state: Arc<Mutex<State<T>>>,
 }
@@ -56,6 +72,17 @@ impl<T> Reply<T> {
     /// # Errors
     ///
     /// The value, if it is not the first one, or if the future was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::callback_once;
+    ///
+    /// let (reply, future) = callback_once();
+    /// drop(future);
+    /// // Nobody waits any more: the value comes back.
+    /// assert_eq!(reply.send("late"), Err("late"));
+    /// ```
     pub fn send(&self, value: T) -> Result<(), T> {
         let mut state = self.state.lock();
         if !matches!(*state, State::Waiting(_)) {
@@ -71,6 +98,17 @@ impl<T> Reply<T> {
     }
 
     /// Whether a value would be taken: none was sent, and the future is still there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::callback_once;
+    ///
+    /// let (reply, _future) = callback_once();
+    /// assert!(reply.is_awaited());
+    /// reply.send(7).unwrap();
+    /// assert!(!reply.is_awaited());
+    /// ```
     pub fn is_awaited(&self) -> bool {
         matches!(*self.state.lock(), State::Waiting(_))
     }
@@ -105,6 +143,19 @@ impl<T> fmt::Debug for Reply<T> {
 ///
 /// Cancel safe: a value is taken only by the poll that returns it. Dropping the future hands a
 /// later value back to whoever sends it, and drops one that was sent and not taken.
+///
+/// # Examples
+///
+/// ```
+/// use futures::future::{FusedFuture, FutureExt};
+/// use mayhem_bridge::callback_once;
+///
+/// let (reply, mut answer) = callback_once();
+/// assert_eq!((&mut answer).now_or_never(), None);
+/// reply.send(7).unwrap();
+/// assert_eq!((&mut answer).now_or_never(), Some(Ok(7)));
+/// assert!(answer.is_terminated());
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct CallbackOnce<T> {
     state: Arc<Mutex<State<T>>>,
@@ -170,6 +221,17 @@ impl<T> fmt::Debug for CallbackOnce<T> {
 }
 
 /// The callback was dropped without having been called.
+///
+/// # Examples
+///
+/// ```
+/// use futures::executor::block_on;
+/// use mayhem_bridge::{Abandoned, callback_once};
+///
+/// let (reply, answer) = callback_once::<u32>();
+/// drop(reply);
+/// assert_eq!(block_on(answer), Err(Abandoned));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Abandoned;
 

@@ -42,6 +42,23 @@ pub enum Overflow {
 }
 
 /// What became of a pushed value. Nothing vanishes: what was not queued is handed back.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Overflow, Push, callback_stream};
+///
+/// let (sink, stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+/// assert_eq!(sink.push("first"), Push::Queued);
+/// assert_eq!(sink.push("second"), Push::Full("second"));
+/// drop(stream);
+/// // What the callback is to tell its SDK.
+/// let is_to_be_sent_again = match sink.push("third") {
+///     Push::Full(_) | Push::TimedOut(_) | Push::WouldDeadlock(_) => true,
+///     _ => false,
+/// };
+/// assert!(!is_to_be_sent_again, "it is closed");
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a value that was not queued is in here"]
 #[non_exhaustive]
@@ -71,6 +88,16 @@ pub enum Push<T> {
 
 impl<T> Push<T> {
     /// Whether the pushed value is in the stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Push;
+    ///
+    /// assert!(Push::<u32>::Queued.is_queued());
+    /// assert!(Push::Displaced(1).is_queued(), "an older value went for it");
+    /// assert!(!Push::Full(1).is_queued());
+    /// ```
     pub fn is_queued(&self) -> bool {
         matches!(
             self,
@@ -79,6 +106,16 @@ impl<T> Push<T> {
     }
 
     /// The value that came back: the pushed one, or the (oldest) one it displaced.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::Push;
+    ///
+    /// assert_eq!(Push::Full(2).into_value(), Some(2));
+    /// assert_eq!(Push::DisplacedMany(vec![3, 4]).into_value(), Some(3));
+    /// assert_eq!(Push::<u32>::Queued.into_value(), None);
+    /// ```
     pub fn into_value(self) -> Option<T> {
         self.into_values().next()
     }
@@ -116,6 +153,18 @@ impl<T> Push<T> {
 }
 
 /// Why no room was reserved.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{Overflow, Refusal, callback_stream};
+///
+/// let (sink, stream) = callback_stream::<u32>("doc").overflow(Overflow::Fail).build();
+/// drop(stream);
+/// let refusal = sink.permit(1).unwrap_err();
+/// assert_eq!(refusal, Refusal::Closed);
+/// assert_eq!(refusal.to_string(), "the stream takes no more values");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -143,6 +192,19 @@ impl fmt::Display for Refusal {
 impl Error for Refusal {}
 
 /// Why a stream stopped taking values. The first reason wins.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+///
+/// let (sink, stream) = callback_stream::<u32>("doc").overflow(Overflow::Fail).build();
+/// sink.finish();
+/// drop(stream);
+/// // The first reason wins.
+/// assert_eq!(sink.close_reason(), Some(CloseReason::Finished));
+/// assert_eq!(CloseReason::StreamDropped.to_string(), "the stream was dropped");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -174,6 +236,19 @@ impl fmt::Display for CloseReason {
 ///
 /// Gives the error itself by `Deref`, for instance to `downcast_ref` it. Two are equal if they are
 /// the same error, not if they read the same.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+/// use std::io;
+///
+/// let (sink, stream) = callback_stream::<u32>("doc").overflow(Overflow::Fail).build();
+/// sink.fail(io::Error::from(io::ErrorKind::ConnectionReset));
+/// let Some(CloseReason::Failed(cause)) = stream.close_reason() else { unreachable!() };
+/// let error = cause.downcast_ref::<io::Error>().unwrap();
+/// assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+/// ```
 #[derive(Clone)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
 
@@ -214,6 +289,21 @@ impl fmt::Debug for Cause {
 /// A stream's ledger at one moment.
 ///
 /// `queued` = `received` + `displaced` + `discarded` + `depth`, always.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{StreamExt, executor::block_on};
+/// use mayhem_bridge::{Overflow, StreamStats, callback_stream};
+///
+/// let (sink, mut stream) =
+///     callback_stream("doc").capacity(3).overflow(Overflow::DropOldest).build();
+/// (1..=4).for_each(|value| drop(sink.push(value)));
+/// block_on(stream.next());
+/// let StreamStats { queued, received, displaced, discarded, depth, .. } = stream.stats();
+/// assert_eq!([queued, received, displaced, discarded], [4, 1, 1, 0]);
+/// assert_eq!(queued, received + displaced + discarded + depth as u64);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamStats {

@@ -103,6 +103,25 @@ impl<T> CallbackStream<T> {
     /// # Panics
     ///
     /// If `max` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::executor::block_on;
+    /// use mayhem_bridge::{CallbackStream, Overflow, callback_stream};
+    /// use std::future::poll_fn;
+    /// use std::task::{Context, Poll};
+    ///
+    /// /// Ready with a sum per batch.
+    /// fn poll_sum(stream: &mut CallbackStream<u32>, cx: &mut Context<'_>) -> Poll<u32> {
+    ///     let mut batch = Vec::new();
+    ///     stream.poll_next_batch(cx, &mut batch, 16).map(|_| batch.iter().sum())
+    /// }
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// (1..=4).for_each(|value| drop(sink.push(value)));
+    /// assert_eq!(block_on(poll_fn(|cx| poll_sum(&mut stream, cx))), 10);
+    /// ```
     pub fn poll_next_batch(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,16 +173,52 @@ impl<T> CallbackStream<T> {
     ///
     /// Told as soon as it is closed, even while there are values left to read; the end of the
     /// stream is a `None` from `next`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// let _ = sink.push(7);
+    /// assert_eq!(stream.close_reason(), None);
+    /// drop(sink);
+    /// assert_eq!(stream.close_reason(), Some(CloseReason::SinksDropped));
+    /// assert_eq!(block_on(stream.next()), Some(7));
+    /// ```
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.queue.lock().reason.clone()
     }
 
     /// The stream's ledger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream("doc").overflow(Overflow::Block).build();
+    /// let _ = (sink.push(1), sink.push(2));
+    /// block_on(stream.next());
+    /// let stats = stream.stats();
+    /// assert_eq!((stats.queued, stats.received, stats.depth), (2, 1, 1));
+    /// ```
     pub fn stats(&self) -> StreamStats {
         self.queue.stats()
     }
 
     /// The stream's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (_sink, stream) = callback_stream::<u32>("prices").overflow(Overflow::Block).build();
+    /// assert_eq!(stream.name(), "prices");
+    /// ```
     pub fn name(&self) -> &str {
         &self.queue.name
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use super::outcome::{Cause, CloseReason, Overflow, Push, Refusal, StreamStats};
+use super::outcome::{Cause, CloseReason, Overflow, Push, StreamStats};
 use super::permit::Permit;
 use super::queue::{Policy, Queue};
 use super::state::Phase;
@@ -162,59 +162,6 @@ impl<T> Sink<T> {
         Permit::new(self.clone(), weight).send(value)
     }
 
-    /// Reserves room, so that the push to come cannot fail; by the stream's policy: `Block` and
-    /// `BlockFor` wait for it, the others do not, and displace nothing for it.
-    ///
-    /// `weight` is 1, unless the stream [weighs](crate::CallbackStreamBuilder::weigh) its values.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no room.
-    ///
-    /// # Blocking
-    ///
-    /// As [`push`](Self::push).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use mayhem_bridge::{Overflow, Push, Refusal, callback_stream};
-    ///
-    /// let (sink, _stream) = callback_stream("doc").capacity(2).overflow(Overflow::Fail).build();
-    /// let permit = sink.permit(1).unwrap();
-    /// assert_eq!(sink.push("first"), Push::Queued);
-    /// assert_eq!(sink.push("second"), Push::Full("second"));
-    /// assert_eq!(sink.permit(1).unwrap_err(), Refusal::Full);
-    /// // Whatever was begun meanwhile, its result has its place.
-    /// assert_eq!(permit.send("promised"), Push::Queued);
-    /// ```
-    pub fn permit(&self, weight: usize) -> Result<Permit<T>, Refusal> {
-        note_vendor(self.queue.id, &self.queue.name);
-        let weight = self.queue.clamped(weight);
-        self.queue.reserve(weight)?;
-        Ok(Permit::new(self.clone(), weight))
-    }
-
-    /// Reserves room, waiting for it as a task, whatever the policy.
-    ///
-    /// Tasks that wait are told of room all together, as threads are; who is polled first takes it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Closed`] only.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: a wait that is dropped reserves nothing.
-    pub async fn permit_async(&self, weight: usize) -> Result<Permit<T>, Refusal> {
-        let weight = self.queue.clamped(weight);
-        if self.queue.reserve_async(weight).await {
-            Ok(Permit::new(self.clone(), weight))
-        } else {
-            Err(Refusal::Closed)
-        }
-    }
-
     /// Calls `signal` once, as soon as there is room, or the stream is closed: the answer to
     /// [`Push::Full`] for a producer that must not wait.
     ///
@@ -319,11 +266,33 @@ impl<T> Sink<T> {
     }
 
     /// Whether pushes are handed back as [`Push::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, stream) = callback_stream::<u32>("doc").overflow(Overflow::Block).build();
+    /// assert!(!sink.is_closed());
+    /// drop(stream);
+    /// assert!(sink.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.queue.lock().phase != Phase::Open
     }
 
     /// Why the stream takes no more values; `None` while it does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+    ///
+    /// let (sink, stream) = callback_stream::<u32>("doc").overflow(Overflow::Block).build();
+    /// assert_eq!(sink.close_reason(), None);
+    /// drop(stream);
+    /// assert_eq!(sink.close_reason(), Some(CloseReason::StreamDropped));
+    /// ```
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.queue.lock().reason.clone()
     }
@@ -353,11 +322,31 @@ impl<T> Sink<T> {
     }
 
     /// The stream's ledger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(Overflow::Fail).build();
+    /// let _ = (sink.push(1), sink.push(2));
+    /// let stats = sink.stats();
+    /// assert_eq!((stats.queued, stats.refused, stats.depth), (1, 1, 1));
+    /// ```
     pub fn stats(&self) -> StreamStats {
         self.queue.stats()
     }
 
     /// The stream's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let (sink, _stream) = callback_stream::<u32>("prices").overflow(Overflow::Block).build();
+    /// assert_eq!(sink.name(), "prices");
+    /// ```
     pub fn name(&self) -> &str {
         &self.queue.name
     }

@@ -48,15 +48,18 @@
 //! assert!(matches!(stream.close_reason(), Some(CloseReason::Failed(_))));
 //! ```
 
+mod control;
 mod parked;
 mod script;
 mod sdk;
+mod stepping;
 mod threads;
 #[cfg(test)]
 mod unit;
 
+pub use control::FakeControl;
 pub use script::{Call, Outcome, Record, Step};
-pub use sdk::{FakeControl, FakeSdk};
+pub use sdk::FakeSdk;
 
 pub(crate) use parked::park;
 #[cfg(test)]

@@ -1,6 +1,24 @@
 //! What the fake SDK is to do, and what came of it.
 
 /// What the SDK tells its callback.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::testing::{Call, FakeSdk, Outcome};
+///
+/// let sdk = FakeSdk::new();
+/// sdk.deliver("reader", 7).fail("reader", "link lost").close("reader");
+/// sdk.subscribe(|call: Call<u32>| match call {
+///     Call::Message(value) => value.to_string(),
+///     Call::Error(error) => error,
+///     Call::Closed => "closed".to_owned(),
+/// });
+/// sdk.run_all();
+/// let outcomes = sdk.take_records().into_iter().map(|record| record.outcome);
+/// let expected = ["7", "link lost", "closed"].map(|word| Outcome::Returned(word.to_owned()));
+/// assert!(outcomes.eq(expected));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call<M> {
     /// A message has come.
@@ -12,6 +30,19 @@ pub enum Call<M> {
 }
 
 /// What one step has come to.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::testing::{FakeSdk, Step};
+///
+/// let sdk = FakeSdk::<u32>::new();
+/// sdk.deliver("reader", 7);
+/// assert_eq!(sdk.step(), Step::Ended, "nobody is subscribed");
+/// sdk.subscribe(|_| {});
+/// assert_eq!(sdk.step(), Step::Returned);
+/// assert_eq!(sdk.step(), Step::Ended);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step that was not made is told here"]
 #[non_exhaustive]
@@ -29,6 +60,23 @@ pub enum Step {
 }
 
 /// One call that has returned.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::testing::{FakeSdk, Outcome, Record};
+///
+/// let sdk = FakeSdk::<u32, _>::new();
+/// sdk.deliver("reader", 7);
+/// sdk.subscribe(|_| "seen");
+/// sdk.run_all();
+/// let expected = Record {
+///     line: 0,
+///     thread: "reader".to_owned(),
+///     outcome: Outcome::Returned("seen"),
+/// };
+/// assert_eq!(sdk.take_records(), [expected]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<R> {
     /// The number of the call in the script, from 0.
@@ -40,6 +88,19 @@ pub struct Record<R> {
 }
 
 /// What the callback did.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::testing::{FakeSdk, Outcome};
+///
+/// let sdk = FakeSdk::<u32>::new();
+/// sdk.deliver("reader", 7);
+/// sdk.subscribe(|call| panic!("not this: {call:?}"));
+/// sdk.run_all();
+/// let outcome = sdk.take_records().remove(0).outcome;
+/// assert_eq!(outcome, Outcome::Panicked("not this: Message(7)".to_owned()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<R> {
     /// It returned this.

@@ -1,22 +1,47 @@
 //! The fake SDK: real threads, one step at a time.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::script::{Call, Record, Step};
-use super::threads::{Callback, Line, Shared, State, Status, Thread};
+use super::control::FakeControl;
+use super::script::{Call, Record};
+use super::threads::{Callback, Line, Shared, Status};
 
 /// An SDK with threads and a callback, that does what its script says; see the
 /// [module](crate::testing).
 ///
 /// `M` is its message, `R` what its callback returns. It owns its threads and its callback;
 /// dropping it drops both, as soon as calls that are still running return.
+///
+/// # Examples
+///
+/// ```
+/// use mayhem_bridge::testing::{FakeSdk, Step};
+/// use mayhem_bridge::{Overflow, callback_stream};
+///
+/// let (sink, _stream) = callback_stream("doc").capacity(1).overflow(Overflow::Block).build();
+/// let sdk = FakeSdk::new();
+/// sdk.deliver("reader", 1).deliver("reader", 2);
+/// sdk.subscribe(move |call| drop(sink.push(call)));
+/// assert_eq!(sdk.step(), Step::Returned);
+/// // The second finds the stream full: known, and not guessed after a sleep.
+/// assert_eq!(sdk.step(), Step::Blocked);
+/// ```
 pub struct FakeSdk<M, R = ()> {
     shared: Arc<Shared<M, R>>,
 }
 
 impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     /// An SDK without script, threads and callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::{FakeSdk, Step};
+    ///
+    /// let sdk = FakeSdk::<u32>::new();
+    /// assert_eq!(sdk.step(), Step::Ended);
+    /// ```
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared::new()),
@@ -24,21 +49,78 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     }
 
     /// Adds to the script: `thread` delivers a message. Threads start when they are first needed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::{Call, FakeSdk};
+    ///
+    /// let sdk = FakeSdk::new();
+    /// sdk.deliver("reader-1", 1).deliver("reader-2", 2);
+    /// sdk.subscribe(|call| assert!(matches!(call, Call::Message(1 | 2))));
+    /// sdk.run_all();
+    /// let threads = sdk.take_records().into_iter().map(|record| record.thread);
+    /// assert!(threads.eq(["reader-1", "reader-2"]));
+    /// ```
     pub fn deliver(&self, thread: impl Into<String>, message: M) -> &Self {
         self.add(thread.into(), Call::Message(message))
     }
 
     /// Adds to the script: `thread` reports an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, executor::block_on};
+    /// use mayhem_bridge::testing::{Call, FakeSdk};
+    /// use mayhem_bridge::{CloseReason, Overflow, callback_stream};
+    ///
+    /// let (sink, mut stream) = callback_stream::<u32>("doc").overflow(Overflow::Block).build();
+    /// let sdk = FakeSdk::<u32>::new();
+    /// sdk.fail("reader", "link lost");
+    /// sdk.subscribe(move |call| match call {
+    ///     Call::Error(error) => sink.fail(error),
+    ///     other => unreachable!("{other:?}"),
+    /// });
+    /// sdk.run_all();
+    /// assert_eq!(block_on(stream.next()), None);
+    /// assert!(matches!(stream.close_reason(), Some(CloseReason::Failed(_))));
+    /// ```
     pub fn fail(&self, thread: impl Into<String>, error: impl Into<String>) -> &Self {
         self.add(thread.into(), Call::Error(error.into()))
     }
 
     /// Adds to the script: `thread` reports that the subscription is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::{Call, FakeSdk};
+    ///
+    /// let sdk = FakeSdk::<u32>::new();
+    /// sdk.close("reader");
+    /// sdk.subscribe(|call| assert_eq!(call, Call::Closed));
+    /// sdk.run_all();
+    /// assert_eq!(sdk.take_records().len(), 1);
+    /// ```
     pub fn close(&self, thread: impl Into<String>) -> &Self {
         self.add(thread.into(), Call::Closed)
     }
 
     /// Sets the callback; one that was set before is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::{FakeSdk, Outcome};
+    ///
+    /// let sdk = FakeSdk::new();
+    /// sdk.deliver("reader", 1);
+    /// sdk.subscribe(|_| "first");
+    /// sdk.subscribe(|_| "second");
+    /// sdk.run_all();
+    /// assert_eq!(sdk.take_records()[0].outcome, Outcome::Returned("second"));
+    /// ```
     pub fn subscribe(&self, callback: impl Fn(Call<M>) -> R + Send + Sync + 'static) {
         let callback: Callback<M, R> = Arc::new(callback);
         let before = self.shared.lock().callback.replace(callback);
@@ -46,132 +128,51 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
         drop(before);
     }
 
-    /// Makes the next call of the script, and comes back when it has returned or is parked.
-    ///
-    /// # Panics
-    ///
-    /// If the call does neither within ten seconds: it waits for something else than room.
-    ///
-    /// # Blocking
-    ///
-    /// Waits for the call: a callback that needs the thread that calls `step` does not get it.
-    pub fn step(&self) -> Step {
-        let mut state = self.shared.lock();
-        let Some(name) = state.script.front().map(|line| line.thread.clone()) else {
-            return Step::Ended;
-        };
-        if state.callback.is_none() {
-            return Step::Ended;
-        }
-        if state.is_paused {
-            return Step::Paused;
-        }
-        let index = self.shared.thread_of(&mut state, &name);
-        // It may be on its way out of an earlier call.
-        state = self.shared.settled(state, index);
-        if state.threads[index].status == Status::Parked {
-            return Step::Busy;
-        }
-        let line = state.script.pop_front();
-        let thread = &mut state.threads[index];
-        (thread.inbox, thread.status) = (line, Status::Running);
-        self.shared.changed.notify_all();
-        state = self.shared.settled(state, index);
-        match state.threads[index].status {
-            Status::Parked => Step::Blocked,
-            Status::Idle | Status::Running => Step::Returned,
-        }
-    }
-
-    /// Makes calls until the next one cannot be made; says why.
-    ///
-    /// Calls that park do not stop it, as long as the script goes on with other threads.
-    ///
-    /// # Panics
-    ///
-    /// As [`step`](Self::step).
-    pub fn run(&self) -> Step {
-        loop {
-            let step = self.step();
-            if !matches!(step, Step::Returned | Step::Blocked) {
-                return step;
-            }
-        }
-    }
-
-    /// Makes all calls of the script and waits until all have returned: for a test whose consumer
-    /// runs elsewhere and makes room by and by.
-    ///
-    /// # Panics
-    ///
-    /// If nothing happens for ten seconds: nobody makes room, or the SDK stays paused.
-    pub fn run_all(&self) {
-        loop {
-            match self.step() {
-                Step::Returned | Step::Blocked => {}
-                Step::Ended => break,
-                Step::Busy | Step::Paused => {
-                    let wait_for = |state: &State<M, R>| {
-                        let Some(line) = state.script.front() else {
-                            return true;
-                        };
-                        let is_parked = |thread: &Thread<M>| {
-                            thread.name == line.thread && thread.status == Status::Parked
-                        };
-                        !state.is_paused && !state.threads.iter().any(is_parked)
-                    };
-                    drop(
-                        self.shared
-                            .wait(self.shared.lock(), "the script cannot go on", wait_for),
-                    );
-                }
-            }
-        }
-        self.wait_until_idle();
-    }
-
-    /// Waits until so many calls are parked in a push.
-    ///
-    /// # Panics
-    ///
-    /// If that takes more than ten seconds.
-    pub fn wait_until_blocked(&self, calls: usize) {
-        let reached = |state: &State<M, R>| state.count(Status::Parked) == calls;
-        drop(self.shared.wait(
-            self.shared.lock(),
-            "calls are not parked as expected",
-            reached,
-        ));
-    }
-
-    /// Waits until every call that was made has returned.
-    ///
-    /// # Panics
-    ///
-    /// If that takes more than ten seconds.
-    pub fn wait_until_idle(&self) {
-        let reached = |state: &State<M, R>| state.count(Status::Idle) == state.threads.len();
-        drop(
-            self.shared
-                .wait(self.shared.lock(), "calls do not return", reached),
-        );
-    }
-
-    /// How many calls are parked in a push now.
-    pub fn blocked_now(&self) -> usize {
-        self.shared.lock().count(Status::Parked)
-    }
-
     /// The calls that have returned since this was last asked, in the order they did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::{FakeSdk, Step};
+    ///
+    /// let sdk = FakeSdk::<u32>::new();
+    /// sdk.deliver("reader", 1).deliver("reader", 2);
+    /// sdk.subscribe(|_| {});
+    /// assert_eq!(sdk.step(), Step::Returned);
+    /// assert_eq!(sdk.take_records()[0].line, 0);
+    /// assert_eq!(sdk.step(), Step::Returned);
+    /// assert_eq!(sdk.take_records()[0].line, 1);
+    /// ```
     pub fn take_records(&self) -> Vec<Record<R>> {
         std::mem::take(&mut self.shared.lock().records)
     }
 
     /// What an adapter may call back: for its hooks, which must not own the SDK that owns them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_bridge::testing::FakeSdk;
+    /// use mayhem_bridge::{Overflow, callback_stream};
+    ///
+    /// let sdk = FakeSdk::<u32>::new();
+    /// let (pause, resume) = (sdk.control(), sdk.control());
+    /// let (sink, stream) = callback_stream("doc")
+    ///     .overflow(Overflow::Block)
+    ///     .watermarks(0, 2, move || pause.pause(), move || resume.resume())
+    ///     .build();
+    /// sdk.deliver("reader", 1).deliver("reader", 2).deliver("reader", 3);
+    /// sdk.subscribe(move |call| drop(sink.push(call)));
+    /// let _ = sdk.run();
+    /// // The adapter has told the SDK to pause at two.
+    /// assert_eq!((sdk.take_records().len(), stream.stats().is_paused), (2, true));
+    /// ```
     pub fn control(&self) -> FakeControl<M, R> {
-        FakeControl {
-            shared: Arc::downgrade(&self.shared),
-        }
+        FakeControl::new(Arc::downgrade(&self.shared))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<M, R>> {
+        &self.shared
     }
 
     fn add(&self, thread: String, call: Call<M>) -> &Self {
@@ -222,67 +223,6 @@ impl<M, R> fmt::Debug for FakeSdk<M, R> {
             .field("threads", &state.threads.len())
             .field("lines_left", &state.script.len())
             .field("is_paused", &state.is_paused)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The part of a [`FakeSdk`] that adapters call: its flow control and its end.
-///
-/// Does not keep the SDK alive; does nothing once that is gone.
-pub struct FakeControl<M, R = ()> {
-    shared: Weak<Shared<M, R>>,
-}
-
-impl<M, R> FakeControl<M, R> {
-    /// No more calls until [`resume`](Self::resume): steps are answered by [`Step::Paused`].
-    pub fn pause(&self) {
-        self.set_paused(true);
-    }
-
-    /// Ends a pause.
-    pub fn resume(&self) {
-        self.set_paused(false);
-    }
-
-    /// Takes the callback away and waits until no call of it is running, as good SDKs do.
-    ///
-    /// # Panics
-    ///
-    /// If a call does not return within ten seconds; so it ends if called from the callback itself.
-    ///
-    /// # Blocking
-    ///
-    /// Waits for running calls.
-    pub fn unsubscribe(&self) {
-        let Some(shared) = self.shared.upgrade() else {
-            return;
-        };
-        let callback = shared.lock().callback.take();
-        drop(callback);
-        let reached = |state: &State<M, R>| state.count(Status::Idle) == state.threads.len();
-        drop(shared.wait(shared.lock(), "calls do not return", reached));
-    }
-
-    fn set_paused(&self, is_paused: bool) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.lock().is_paused = is_paused;
-            shared.changed.notify_all();
-        }
-    }
-}
-
-impl<M, R> Clone for FakeControl<M, R> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Weak::clone(&self.shared),
-        }
-    }
-}
-
-impl<M, R> fmt::Debug for FakeControl<M, R> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FakeControl")
             .finish_non_exhaustive()
     }
 }
