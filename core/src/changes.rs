@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::Rate;
 use crate::control::lock;
 
 /// Wishes on their way.
@@ -19,6 +20,9 @@ pub(crate) struct Changes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) is_paused: Option<bool>,
+    pub(crate) concurrency: Option<usize>,
+    /// In it, `None` is no limit.
+    pub(crate) rate: Option<Option<Rate>>,
 }
 
 impl Changes {

@@ -12,7 +12,7 @@ use futures::task::AtomicWaker;
 use crate::changes::{Changes, Wanted};
 use crate::lease::Handle;
 use crate::metrics::Recorder;
-use crate::{Clock, Event, Health, Metrics, Stats};
+use crate::{Clock, Event, Health, Metrics, Rate, Stats};
 
 /// How long each phase of a stop may take.
 ///
@@ -69,6 +69,35 @@ impl Control {
     /// Ends a pause. Never waits; does nothing where there is no pause.
     pub fn resume(&self) {
         self.ask(|wanted| wanted.is_paused = Some(false));
+    }
+
+    /// Changes how many handlers may run at a time, at least 1. Never waits; the latest call counts.
+    ///
+    /// Lowered, it interrupts nobody: nothing starts until enough handlers have ended. Raised above
+    /// [`prefetch`](crate::Builder::prefetch), it has no further effect. [`Stats::concurrency`]
+    /// shows it, [`Event::ConcurrencySet`] tells of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::{Control, Rate};
+    /// /// The service behind the handlers is in trouble, or out of it.
+    /// fn adapt(control: &Control, in_trouble: bool) {
+    ///     control.set_concurrency(if in_trouble { 2 } else { 64 });
+    ///     control.set_rate(in_trouble.then(|| Rate::per_second(10)));
+    /// }
+    /// ```
+    pub fn set_concurrency(&self, count_max: usize) {
+        self.ask(|wanted| wanted.concurrency = Some(count_max.max(1)));
+    }
+
+    /// Changes how many handlers may start in a time; `None` lifts the limit. Never waits; the
+    /// latest call counts.
+    ///
+    /// What the old limit had not used up is there under the new one, up to its burst.
+    /// [`Event::RateSet`] tells of it.
+    pub fn set_rate(&self, rate: Option<Rate>) {
+        self.ask(|wanted| wanted.rate = Some(rate));
     }
 
     /// What the consumer was doing at the end of its last poll.

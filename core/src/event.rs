@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{MessageId, Plan};
+use crate::{MessageId, Plan, Rate};
 
 /// Names one delivery in events: the message and which attempt it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -143,6 +143,10 @@ pub enum Event {
     Paused,
     /// A pause has ended.
     Resumed,
+    /// This many handlers may run at a time from now on.
+    ConcurrencySet(usize),
+    /// Handlers start at this rate from now on; `None` is no limit.
+    RateSet(Option<Rate>),
     /// The consumer entered a phase.
     Phase(Phase),
 }
@@ -199,7 +203,12 @@ impl Event {
             | Self::Merged(delivery)
             | Self::Expired(delivery)
             | Self::Abandoned(delivery) => Some(delivery),
-            Self::BrokerFailed { .. } | Self::Paused | Self::Resumed | Self::Phase(_) => None,
+            Self::BrokerFailed { .. }
+            | Self::Paused
+            | Self::Resumed
+            | Self::ConcurrencySet(_)
+            | Self::RateSet(_)
+            | Self::Phase(_) => None,
         }
     }
 

@@ -104,7 +104,7 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `timeout`, `event`, `report`, `metrics`, `changes`, `control` (what it says and
+//! `backoff`, `timeout`, `rate`, `event`, `report`, `metrics`, `changes`, `control` (what it says and
 //! hears), `lease` (who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`,
 //! `handler` (the scope of one message), `slots` (where handlers run), `consumer` (the engine).
 
@@ -122,6 +122,7 @@ mod isolate;
 mod lease;
 mod message;
 mod metrics;
+mod rate;
 mod report;
 mod signal;
 mod slots;
@@ -144,6 +145,7 @@ pub use fan_out::{Branch, BranchError, BranchFailure, Branches, FanOut, Joined, 
 pub use handler::{Execution, Handler, Inline, Spawned};
 pub use message::{LeaseToken, Message, MessageId};
 pub use metrics::{Health, Histogram, Metrics};
+pub use rate::Rate;
 pub use report::{Failure, Report, Stats, Totals};
 pub use time::Instant;
 pub use timeout::Timeout;

@@ -64,6 +64,8 @@ pub struct Stats {
     pub phase: Phase,
     /// Whether it is paused, or was when it was told to stop.
     pub is_paused: bool,
+    /// How many handlers may run at a time; more do for a while after it was lowered.
+    pub concurrency: usize,
     /// Deliveries in hand: `buffered + running + settling`.
     pub outstanding: usize,
     /// Received and not started.

@@ -1,5 +1,7 @@
 //! Builds a consumer; a missing port is a type error.
 
+mod flow;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +12,8 @@ use futures::task::Spawn;
 use crate::control::Shared;
 use crate::handler::Execution;
 use crate::{
-    Backoff, Broker, Clock, Consumer, Control, Delivery, Event, Handler, Inline, Plan, Spawned,
-    Timeout, Verdict,
+    Backoff, Broker, Clock, Consumer, Control, Delivery, Event, Handler, Inline, Plan, Rate,
+    Spawned, Timeout, Verdict,
 };
 
 /// No broker was given yet.
@@ -129,6 +131,9 @@ impl<B, C> Builder<B, C, NoHandler> {
 
 impl<B, C, H> Builder<B, C, H> {
     /// How many handlers may run at a time, at least 1. Default: 64.
+    ///
+    /// No more than [`prefetch`](Self::prefetch) run in any case. Can be changed while the consumer
+    /// runs: see [`Control::set_concurrency`].
     pub fn concurrency(mut self, count_max: usize) -> Self {
         self.settings.concurrency = count_max.max(1);
         self
@@ -294,6 +299,7 @@ pub(super) struct Settings {
     pub(super) backoff: Backoff,
     pub(super) slow_poll: Duration,
     pub(super) timeout: Option<Timeout>,
+    pub(super) rate: Option<Rate>,
     pub(super) failure_plan: Plan,
     pub(super) seed: u64,
     pub(super) observer: Option<Observer>,
@@ -311,6 +317,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             slow_poll: Duration::from_millis(100),
             timeout: None,
+            rate: None,
             failure_plan: Plan {
                 drain: Duration::ZERO,
                 grace: Duration::from_secs(5),

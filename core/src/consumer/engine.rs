@@ -31,6 +31,7 @@ use crate::control::{Notice, Shared};
 use crate::handler::Finish;
 use crate::isolate::panic_message;
 use crate::lease::{Handle, LeaseSettings, LeaseTable};
+use crate::rate::Bucket;
 use crate::slots::Slots;
 use crate::{
     Broker, Caps, Delivery, DeliveryKey, Event, Failure, Instant, Phase, Plan, Report, Stats,
@@ -65,6 +66,8 @@ pub(super) struct Engine<'a> {
     /// Where handlers may not take as long as they like.
     pub(super) timeouts: Option<Box<Timeouts>>,
     pub(super) poison: Poison,
+    /// Where handlers may not start as fast as they like.
+    pub(super) bucket: Option<Bucket>,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
@@ -81,11 +84,12 @@ impl<'a> Engine<'a> {
             lease_max: settings.lease_max,
             extend_count_max: caps.extend_count_max,
         };
-        Self {
+        let mut engine = Self {
             broker,
             caps,
             rng: Rng::with_seed(settings.seed),
             timeouts: settings.timeout.map(Timeouts::new),
+            bucket: settings.rate.map(Bucket::new),
             poison: Poison::new(settings.poison_after.max(settings.max_deliveries)),
             settings,
             shared,
@@ -105,7 +109,9 @@ impl<'a> Engine<'a> {
             retired: Vec::new(),
             finished: Vec::new(),
             sleep: None,
-        }
+        };
+        engine.stats.concurrency = engine.handlers_max();
+        engine
     }
 
     /// How many handlers may run at a time: permits, and no more than there are messages.
@@ -132,7 +138,7 @@ impl<'a> Engine<'a> {
     {
         // Before anything is looked at: what happens after the look wakes.
         self.shared.register(cx.waker());
-        handlers.ready().register(cx.waker());
+        handlers.register(cx.waker());
         for _ in 0..PASSES_MAX {
             let is_busy = self.pass(cx, handlers, start, is_inline);
             self.check();
@@ -140,7 +146,7 @@ impl<'a> Engine<'a> {
                 self.publish(None);
                 return Poll::Ready(self.report());
             }
-            if !is_busy && handlers.ready().sleep() {
+            if !is_busy && handlers.sleep() {
                 self.publish(self.sleep.as_ref().map(|(until, _)| *until));
                 return Poll::Pending;
             }
@@ -167,7 +173,10 @@ impl<'a> Engine<'a> {
         let mut is_busy = self.poll_stops(cx, now);
         let now = self.poll_handlers(now, handlers, is_inline);
         self.observing.now = now;
-        is_busy |= self.poll_changes();
+        if self.poll_changes(now) {
+            handlers.grow(self.handlers_max(), cx.waker());
+            is_busy = true;
+        }
         is_busy |= self.handle_notices();
         is_busy |= self.handle_finished(now);
         is_busy |= self.poll_shields(cx, now);
@@ -264,6 +273,7 @@ impl<'a> Engine<'a> {
             self.timeouts
                 .as_ref()
                 .and_then(|timeouts| timeouts.next_wake()),
+            self.next_token(),
         ];
         let Some(next) = due.into_iter().flatten().min() else {
             self.sleep = None;

@@ -108,10 +108,12 @@ impl Engine<'_> {
 
     /// The next delivery to start, if there is a permit for it.
     pub(super) fn next_start(&mut self, now: Instant) -> Option<(Handle, Delivery)> {
-        let is_running = self.stats.phase == Phase::Running && !self.stats.is_paused;
-        let may_start = is_running && self.failure.is_none();
-        let running_max = self.handlers_max();
-        while may_start && self.stats.running < running_max {
+        while self.may_start() {
+            if let Some(bucket) = &mut self.bucket
+                && !bucket.is_ready(now)
+            {
+                break;
+            }
             let handle = self.waiting.pop_front()?;
             let Some(lease) = self.table.get_mut(handle) else {
                 continue;
@@ -143,9 +145,18 @@ impl Engine<'_> {
             self.stats.buffered -= 1;
             self.stats.running += 1;
             self.observe_start(received);
+            if let Some(bucket) = &mut self.bucket {
+                bucket.take();
+            }
             return Some((handle, delivery));
         }
         None
+    }
+
+    /// Whether a message that waits may be started, as far as it depends on others.
+    pub(super) fn may_start(&self) -> bool {
+        let is_running = self.stats.phase == Phase::Running && !self.stats.is_paused;
+        is_running && self.failure.is_none() && self.stats.running < self.stats.concurrency
     }
 
     /// What to ask the broker for, if for anything.

@@ -23,6 +23,15 @@ use ready::{SlotWaker, bits};
 pub(crate) struct Slots<F> {
     slots: Vec<Slot<F>>,
     free: Vec<usize>,
+    /// Nearly always one; each time there is to be more room there is one more.
+    banks: Vec<Bank>,
+    /// Room for so many in all of the banks.
+    capacity: usize,
+}
+
+/// The wakes of some of the slots, all of those from `first` on up to those of the next bank.
+struct Bank {
+    first: usize,
     ready: Arc<Ready>,
 }
 
@@ -32,12 +41,41 @@ impl<F: Future<Output = Finish>> Slots<F> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            ready: Ready::new(count_max),
+            banks: vec![Bank {
+                first: 0,
+                ready: Ready::new(count_max),
+            }],
+            capacity: count_max,
         }
     }
 
-    pub(crate) fn ready(&self) -> &Arc<Ready> {
-        &self.ready
+    /// Makes room for `count_max` handlers in all; whoever was to be woken is `waker`.
+    pub(crate) fn grow(&mut self, count_max: usize, waker: &Waker) {
+        if count_max <= self.capacity {
+            return;
+        }
+        // At least as many again, so that there are few banks however often it grows.
+        let more = (count_max - self.capacity).max(self.capacity);
+        let ready = Ready::new(more);
+        ready.register(waker);
+        self.banks.push(Bank {
+            first: self.capacity,
+            ready,
+        });
+        self.capacity += more;
+    }
+
+    /// Notes that the engine is awake, and who is to be woken when it sleeps.
+    pub(crate) fn register(&self, waker: &Waker) {
+        for bank in &self.banks {
+            bank.ready.register(waker);
+        }
+    }
+
+    /// Lets the engine sleep; returns whether it may: it must not when a handler was woken
+    /// meanwhile.
+    pub(crate) fn sleep(&self) -> bool {
+        self.banks.iter().all(|bank| bank.ready.sleep())
     }
 
     /// Takes a handler in, to be polled in the next pass; returns in which slot it is. There must be
@@ -47,7 +85,8 @@ impl<F: Future<Output = Finish>> Slots<F> {
         let slot = &mut self.slots[index];
         slot.handle = Some(handle);
         slot.future.set(Some(future));
-        self.ready.add(index);
+        let (ready, first) = self.bank_of(index);
+        ready.add(index - first);
         index
     }
 
@@ -59,26 +98,32 @@ impl<F: Future<Output = Finish>> Slots<F> {
         mut polled: impl FnMut(Handle),
         finished: &mut Vec<(Handle, Finish)>,
     ) {
-        let Self { slots, free, ready } = self;
-        ready.take_all(|first, word| {
-            for bit in bits(word) {
-                let index = first + bit;
-                // None: woken after its end, when it was not used again.
-                let Some(slot) = slots.get_mut(index) else {
-                    continue;
-                };
-                let Some(handle) = slot.handle else {
-                    continue;
-                };
-                let finish = slot.poll();
-                polled(handle);
-                if let Some(finish) = finish {
-                    slot.handle = None;
-                    free.push(index);
-                    finished.push((handle, finish));
-                }
+        let Self {
+            slots, free, banks, ..
+        } = self;
+        let mut poll = |index: usize| {
+            // None: woken after its end, when it was not used again.
+            let Some(slot) = slots.get_mut(index) else {
+                return;
+            };
+            let Some(handle) = slot.handle else {
+                return;
+            };
+            let finish = slot.poll();
+            polled(handle);
+            if let Some(finish) = finish {
+                slot.handle = None;
+                free.push(index);
+                finished.push((handle, finish));
             }
-        });
+        };
+        for bank in banks {
+            bank.ready.take_all(|first, word| {
+                for bit in bits(word) {
+                    poll(bank.first + first + bit);
+                }
+            });
+        }
     }
 
     /// Drops every handler.
@@ -109,13 +154,26 @@ impl<F: Future<Output = Finish>> Slots<F> {
 
     fn add(&mut self) -> usize {
         let index = self.slots.len();
-        let ready = Arc::clone(&self.ready);
+        let (ready, first) = self.bank_of(index);
+        let ready = Arc::clone(ready);
+        let waker = SlotWaker {
+            index: index - first,
+            ready,
+        };
         self.slots.push(Slot {
             handle: None,
-            waker: Waker::from(Arc::new(SlotWaker { index, ready })),
+            waker: Waker::from(Arc::new(waker)),
             future: Box::pin(None),
         });
         index
+    }
+
+    /// Who is told of the wakes of slot `index`, and the first slot of those.
+    fn bank_of(&self, index: usize) -> (&Arc<Ready>, usize) {
+        let mut later = self.banks.iter().rev();
+        let bank = later.find(|bank| bank.first <= index);
+        let bank = bank.expect("the first bank begins with the first slot");
+        (&bank.ready, bank.first)
     }
 }
 

@@ -3,6 +3,7 @@
 mod failures;
 mod leases;
 mod observing;
+mod pace;
 mod pauses;
 mod poison;
 mod settlements;
