@@ -2,7 +2,8 @@
 
 use super::queue::Policy;
 
-/// Marks a [`CallbackStreamBuilder`](super::CallbackStreamBuilder) whose overflow policy was not chosen yet.
+/// Marks a [`CallbackStreamBuilder`](super::CallbackStreamBuilder) whose overflow policy was not
+/// chosen yet.
 ///
 /// # Examples
 ///
@@ -20,7 +21,8 @@ use super::queue::Policy;
 #[derive(Debug)]
 pub struct Unchosen(pub(super) ());
 
-/// Marks a [`CallbackStreamBuilder`](super::CallbackStreamBuilder) whose overflow policy was chosen.
+/// Marks a [`CallbackStreamBuilder`](super::CallbackStreamBuilder) whose overflow policy was
+/// chosen.
 ///
 /// # Examples
 ///

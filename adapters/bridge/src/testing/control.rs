@@ -33,7 +33,8 @@ impl<M, R> FakeControl<M, R> {
         Self { shared }
     }
 
-    /// No more calls until [`resume`](Self::resume): steps are answered by [`Step::Paused`](super::Step::Paused).
+    /// No more calls until [`resume`](Self::resume): steps are answered by
+    /// [`Step::Paused`](super::Step::Paused).
     ///
     /// # Examples
     ///
