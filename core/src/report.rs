@@ -66,12 +66,15 @@ pub struct Stats {
     pub is_paused: bool,
     /// How many handlers may run at a time; more do for a while after it was lowered.
     pub concurrency: usize,
-    /// Deliveries in hand: `buffered + running + settling`.
+    /// Deliveries in hand: `buffered + running + parked + settling`.
     pub outstanding: usize,
     /// Received and not started.
     pub buffered: usize,
     /// Started and not ended: permits in use.
     pub running: usize,
+    /// Ended, and waiting under their leases for the delay of their nacks, which the broker cannot
+    /// delay: see [`Caps::nack_delay`](crate::Caps::nack_delay).
+    pub parked: usize,
     /// Ended, and the broker has not confirmed it.
     pub settling: usize,
     /// Messages in hand whose lease is lost and whose handler has not ended.

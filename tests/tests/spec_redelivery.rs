@@ -182,6 +182,7 @@ fn a_message_that_comes_again_before_its_nack_is_answered_is_handled_at_once() {
             _ => Verdict::Ack,
         })
         .lease(LEASE)
+        .nack_delay_min(Duration::ZERO)
         .build();
 
     let report = stage.run(consumer);

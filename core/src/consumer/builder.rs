@@ -194,6 +194,14 @@ impl<B, C, H> Builder<B, C, H> {
         self
     }
 
+    /// The least delay of a retry or a postponement whose verdict names a delay. Default: 100 ms.
+    ///
+    /// Without it, a handler that puts its message off by nothing has it again at once, and again.
+    pub fn nack_delay_min(mut self, delay: Duration) -> Self {
+        self.settings.nack_delay_min = delay;
+        self
+    }
+
     /// From which length on one poll of a handler is reported. Default: 100 ms.
     pub fn slow_poll(mut self, threshold: Duration) -> Self {
         self.settings.slow_poll = threshold;
@@ -297,6 +305,7 @@ pub(super) struct Settings {
     pub(super) max_deliveries: u32,
     pub(super) poison_after: u32,
     pub(super) backoff: Backoff,
+    pub(super) nack_delay_min: Duration,
     pub(super) slow_poll: Duration,
     pub(super) timeout: Option<Timeout>,
     pub(super) rate: Option<Rate>,
@@ -315,6 +324,7 @@ impl Default for Settings {
             max_deliveries: 5,
             poison_after: 0,
             backoff: Backoff::default(),
+            nack_delay_min: Duration::from_millis(100),
             slow_poll: Duration::from_millis(100),
             timeout: None,
             rate: None,

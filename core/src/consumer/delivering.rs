@@ -18,6 +18,8 @@ pub(super) enum Stage {
     Buffered,
     /// Its handler, or work shielded by it, is running.
     Running(Running),
+    /// Waits under its lease until it may be handed back.
+    Parked(Parked),
     /// The broker is being told.
     Settling(Settling),
 }
@@ -45,6 +47,13 @@ pub(super) struct Shields {
     pub(super) panic: Option<String>,
     /// Whether one was dropped unfinished.
     pub(super) is_abandoned: bool,
+}
+
+/// A delivery that is to be delivered again, later than now.
+#[derive(Debug)]
+pub(super) struct Parked {
+    /// Whether it was an attempt.
+    pub(super) is_counted: bool,
 }
 
 /// A delivery whose scope has been left.

@@ -23,6 +23,7 @@ use super::calls::CallEnded;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
+use super::parking::Parking;
 use super::poison::Poison;
 use super::settlements::Settlements;
 use super::shutdown::Shutdown;
@@ -68,6 +69,7 @@ pub(super) struct Engine<'a> {
     pub(super) poison: Poison,
     /// Where handlers may not start as fast as they like.
     pub(super) bucket: Option<Bucket>,
+    pub(super) parking: Parking,
     sleep: Option<(Instant, BoxFuture<'static, ()>)>,
 }
 
@@ -90,6 +92,7 @@ impl<'a> Engine<'a> {
             rng: Rng::with_seed(settings.seed),
             timeouts: settings.timeout.map(Timeouts::new),
             bucket: settings.rate.map(Bucket::new),
+            parking: Parking::default(),
             poison: Poison::new(settings.poison_after.max(settings.max_deliveries)),
             settings,
             shared,
@@ -184,6 +187,7 @@ impl<'a> Engine<'a> {
         is_busy |= self.poll_intake(cx, now);
         is_busy |= self.keep_leases(now);
         is_busy |= self.poll_timeouts(now, handlers, is_inline);
+        is_busy |= self.poll_parking(now);
         for _ in 0..STARTS_MAX {
             let Some((handle, delivery)) = self.next_start(now) else {
                 break;
@@ -270,6 +274,7 @@ impl<'a> Engine<'a> {
             self.settlements.next_wake(),
             self.next_receive(),
             self.shutdown.deadline,
+            self.next_unpark(),
             self.timeouts
                 .as_ref()
                 .and_then(|timeouts| timeouts.next_wake()),
@@ -332,11 +337,12 @@ impl<'a> Engine<'a> {
             outstanding,
             buffered,
             running,
+            parked,
             settling,
             ..
         } = self.stats;
         debug_assert_eq!(outstanding, self.table.len());
-        debug_assert_eq!(outstanding, buffered + running + settling);
+        debug_assert_eq!(outstanding, buffered + running + parked + settling);
         debug_assert_eq!(totals.received, totals.ended() + outstanding as u64);
     }
 

@@ -167,7 +167,7 @@ impl Engine<'_> {
             return self.end(handle, End::Expired);
         }
         let settle = self.settlement(handle, finish);
-        self.settle(handle, settle, false);
+        self.settle_or_park(now, handle, settle);
     }
 
     /// Turns the end of a handler into a settlement.
@@ -207,8 +207,12 @@ impl Engine<'_> {
                 let error = format!("shielded work panicked: {message}");
                 self.retry(handle, None, Some(error))
             }
-            (Verdict::Retry { after }, _) => self.retry(handle, after, None),
+            (Verdict::Retry { after }, _) => {
+                let after = after.map(|after| after.max(self.settings.nack_delay_min));
+                self.retry(handle, after, None)
+            }
             (Verdict::Postpone { after }, _) => {
+                let after = after.max(self.settings.nack_delay_min);
                 self.stats.totals.postponed += 1;
                 self.emit_about(handle, |delivery| Event::Postponed { delivery, after });
                 Settle::Nack {

@@ -8,6 +8,7 @@ mod engine;
 mod handling;
 mod intake;
 mod observing;
+mod parking;
 mod poison;
 mod settlements;
 mod shutdown;

@@ -68,7 +68,7 @@ impl Engine<'_> {
             ..
         } = stats.totals;
         let settled = acked + nacked + released + dead_lettered;
-        if stats.outstanding == 0 || settled != observing.settled {
+        if stats.outstanding == stats.parked || settled != observing.settled {
             observing.settled = settled;
             observing.progress_at = observing.now;
         }

@@ -44,15 +44,8 @@ impl Engine<'_> {
             is_release,
             is_held,
         });
-        match std::mem::replace(&mut lease.owner.stage, settling) {
-            Stage::Buffered => self.stats.buffered -= 1,
-            Stage::Running(running) => {
-                self.stats.running -= 1;
-                self.stats.stuck -= usize::from(running.is_stuck);
-                self.observe_end(&running);
-            }
-            Stage::Settling(_) => self.stats.settling -= 1,
-        }
+        let stage = std::mem::replace(&mut lease.owner.stage, settling);
+        self.leave(&stage);
         self.stats.settling += 1;
         if !is_held {
             self.settlements.push(handle);
@@ -152,24 +145,17 @@ impl Engine<'_> {
             End::Settled => match &stage {
                 Stage::Settling(settling) => *settling.total(totals) += 1,
                 // Not reached: only a settlement is confirmed.
-                Stage::Buffered | Stage::Running(_) => totals.abandoned += 1,
+                Stage::Buffered | Stage::Running(_) | Stage::Parked(_) => totals.abandoned += 1,
             },
         }
         self.stats.outstanding -= 1;
+        self.leave(&stage);
         match &stage {
-            Stage::Buffered => {
-                self.stats.buffered -= 1;
-                if matches!(end, End::Expired) {
-                    self.poison.note_waited(delivery.id());
-                }
+            Stage::Buffered if matches!(end, End::Expired) => {
+                self.poison.note_waited(delivery.id());
             }
-            Stage::Settling(_) => self.stats.settling -= 1,
-            Stage::Running(running) => {
-                self.observe_end(running);
-                self.stats.running -= 1;
-                self.stats.stuck -= usize::from(running.is_stuck);
-                self.stats.lost -= usize::from(lease.is_lost);
-            }
+            Stage::Running(_) => self.stats.lost -= usize::from(lease.is_lost),
+            _ => {}
         }
         self.emit(|| match (end, stage) {
             (End::Settled, Stage::Settling(settling)) => settling.event(delivery.key()),
@@ -178,6 +164,20 @@ impl Engine<'_> {
         });
         if self.retired.len() < RETIRED_MAX && delivery.retire() {
             self.retired.push(delivery);
+        }
+    }
+
+    /// A delivery is no longer at a stage.
+    pub(super) fn leave(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Buffered => self.stats.buffered -= 1,
+            Stage::Running(running) => {
+                self.stats.running -= 1;
+                self.stats.stuck -= usize::from(running.is_stuck);
+                self.observe_end(running);
+            }
+            Stage::Parked(_) => self.stats.parked -= 1,
+            Stage::Settling(_) => self.stats.settling -= 1,
         }
     }
 

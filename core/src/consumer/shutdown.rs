@@ -107,6 +107,7 @@ impl Engine<'_> {
         for handle in std::mem::take(&mut self.waiting) {
             self.release(handle);
         }
+        self.unpark_all();
     }
 
     /// Second stop: only settlements are waited for. With no time for them: gives up.

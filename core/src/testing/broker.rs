@@ -336,6 +336,11 @@ impl State {
         };
         self.leases.remove(&id);
         if let Settle::Nack { after, counted } = one.settle {
+            let after = if self.caps.nack_delay {
+                after
+            } else {
+                Duration::ZERO
+            };
             self.ready
                 .push_back((now + after, id.clone(), attempt + u32::from(counted)));
         }

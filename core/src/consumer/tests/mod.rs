@@ -4,6 +4,7 @@ mod failures;
 mod leases;
 mod observing;
 mod pace;
+mod parking;
 mod pauses;
 mod poison;
 mod settlements;

@@ -34,6 +34,7 @@ fn a_stop_at_any_moment_ends_in_time_and_adds_up() {
                     .collect()
             };
             (state.settle_faults, state.extend_faults) = (draw(2), draw(2));
+            state.caps.nack_delay = rng.bool();
         });
         let (clock, dice) = (rig.clock.clone(), std::cell::RefCell::new(rng.fork()));
         let handler = async move |delivery: &Delivery| {

@@ -1,0 +1,118 @@
+//! Parking: delays for a broker that has none.
+//!
+//! Where a nack cannot be delayed the message would come again at once. There the delivery keeps
+//! its lease instead, extended and without a permit, and is handed back when its delay is over. So
+//! the next delivery is one like every other: counted by the broker, for whoever is free.
+//!
+//! What is deliberately absent: another run of the handler in this process. The broker would not
+//! know of it, and after a crash the attempts would not have happened.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use super::delivering::{Parked, Stage};
+use super::engine::Engine;
+use crate::lease::Handle;
+use crate::{Instant, Phase, Settle};
+
+/// Who is to be handed back when.
+#[derive(Debug, Default)]
+pub(super) struct Parking {
+    /// With the time since when; some of them may be gone.
+    queue: BinaryHeap<Reverse<(Instant, Instant, Handle)>>,
+}
+
+impl Engine<'_> {
+    /// Settles a delivery whose scope has been left, now or when its delay is over.
+    pub(super) fn settle_or_park(&mut self, now: Instant, handle: Handle, settle: Settle) {
+        let settle = match settle {
+            Settle::Nack { after, counted } => match self.park_until(now, handle, after) {
+                Some(until) => return self.park(now, handle, until, counted),
+                None => Settle::Nack { after, counted },
+            },
+            settle => settle,
+        };
+        self.settle(handle, settle, false);
+    }
+
+    /// Hands back what has been parked for as long as it should, or is in the way.
+    pub(super) fn poll_parking(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        for _ in 0..POLL_COUNT_MAX {
+            if self.next_unpark().is_none_or(|due| now < due) {
+                break;
+            }
+            if let Some(Reverse((_, _, handle))) = self.parking.queue.pop() {
+                is_busy = true;
+                self.unpark(handle);
+            }
+        }
+        is_busy
+    }
+
+    /// When the next parked delivery is to be handed back.
+    pub(super) fn next_unpark(&self) -> Option<Instant> {
+        let Reverse((until, since, _)) = self.parking.queue.peek()?;
+        // Parked messages take the room of others, and must not take all of it.
+        if self.stats.parked > self.settings.prefetch / 2 {
+            return Some((*until).min(*since + CROWDED));
+        }
+        Some(*until)
+    }
+
+    /// Hands back everything that is parked: the consumer stops.
+    pub(super) fn unpark_all(&mut self) {
+        for Reverse((_, _, handle)) in std::mem::take(&mut self.parking.queue) {
+            self.unpark(handle);
+        }
+    }
+
+    /// Until when a nack with this delay has to be parked, if it has to and can be.
+    fn park_until(&self, now: Instant, handle: Handle, after: Duration) -> Option<Instant> {
+        let is_plain = self.caps.nack_delay || after.is_zero();
+        if is_plain || self.stats.phase != Phase::Running || self.failure.is_some() {
+            return None;
+        }
+        let lease = self.table.get(handle)?;
+        let end = if self.caps.extend_count_max == 0 {
+            lease.deadline
+        } else {
+            lease.received + self.settings.lease_max
+        };
+        // The nack itself takes time, and has to arrive under the lease.
+        let latest = end - self.settings.lease / 8;
+        let until = (now + after).min(latest);
+        (until > now).then_some(until)
+    }
+
+    fn park(&mut self, now: Instant, handle: Handle, until: Instant, is_counted: bool) {
+        let Some(delivering) = self.table.owner_mut(handle) else {
+            return;
+        };
+        let parked = Stage::Parked(Parked { is_counted });
+        let stage = std::mem::replace(&mut delivering.stage, parked);
+        self.leave(&stage);
+        self.stats.parked += 1;
+        self.parking.queue.push(Reverse((until, now, handle)));
+    }
+
+    fn unpark(&mut self, handle: Handle) {
+        let Some(delivering) = self.table.owner_mut(handle) else {
+            return;
+        };
+        if let Stage::Parked(Parked { is_counted }) = delivering.stage {
+            let settle = Settle::Nack {
+                after: Duration::ZERO,
+                counted: is_counted,
+            };
+            self.settle(handle, settle, false);
+        }
+    }
+}
+
+/// How long a message stays parked at least when there is no room for it.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// How many parked deliveries one pass hands back.
+const POLL_COUNT_MAX: usize = 1024;
