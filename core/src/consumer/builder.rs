@@ -3,6 +3,7 @@
 mod flow;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,9 +151,39 @@ impl<B, C, H> Builder<B, C, H> {
 
     /// How long a lease is extended at a time, at least 1 ms. Default: 60 s.
     ///
-    /// A lease is extended when half of it is left.
+    /// A lease is extended when half of it is left, or a little earlier; where so many came
+    /// together that they need several calls, some of them are extended earlier the first time, so
+    /// that the calls do not come in bursts.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(1));
+        self.settings.lease = lease.max(LEASE_MIN);
+        self.settings.lease_range = None;
+        self
+    }
+
+    /// Has leases extended for as long as is needed, within `range`, instead of the same each time:
+    /// for what 99 of 100 handlers took lately, and what calls of
+    /// [`Broker::extend`](crate::Broker::extend) and late timers cost on top of it.
+    ///
+    /// A lease is extended when a fifth of it is left, or three times what such a call takes, if
+    /// that is more; the first time also no later than when half of it is left. When calls become
+    /// slow, leases grow and are extended earlier, also those that are in hand already. What was
+    /// seen counts half after 5 min. An extension never makes a lease shorter.
+    ///
+    /// The shortest lease is what a message waits for after a crash; the longest is what a broker
+    /// may be slow without a message being delivered twice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mayhem_core::Consumer;
+    /// # use std::time::Duration;
+    /// let builder = Consumer::builder()
+    ///     .lease_adaptive(Duration::from_secs(30)..=Duration::from_secs(600));
+    /// ```
+    pub fn lease_adaptive(mut self, range: RangeInclusive<Duration>) -> Self {
+        let shortest = (*range.start()).max(LEASE_MIN);
+        self.settings.lease = shortest;
+        self.settings.lease_range = Some(shortest..=shortest.max(*range.end()));
         self
     }
 
@@ -301,6 +332,7 @@ pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) prefetch: usize,
     pub(super) lease: Duration,
+    pub(super) lease_range: Option<RangeInclusive<Duration>>,
     pub(super) lease_max: Duration,
     pub(super) max_deliveries: u32,
     pub(super) poison_after: u32,
@@ -320,6 +352,7 @@ impl Default for Settings {
             concurrency: 64,
             prefetch: 1000,
             lease: Duration::from_secs(60),
+            lease_range: None,
             lease_max: Duration::from_secs(30 * 60),
             max_deliveries: 5,
             poison_after: 0,
@@ -350,3 +383,6 @@ impl fmt::Debug for Settings {
             .finish_non_exhaustive()
     }
 }
+
+/// Shorter leases would be lost between two looks at them.
+const LEASE_MIN: Duration = Duration::from_millis(1);

@@ -83,6 +83,8 @@ impl<'a> Engine<'a> {
         let caps = broker.caps();
         let leases = LeaseSettings {
             lease: settings.lease,
+            adaptive: settings.lease_range.clone(),
+            seed: settings.seed,
             lease_max: settings.lease_max,
             extend_count_max: caps.extend_count_max,
         };

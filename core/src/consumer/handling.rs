@@ -81,11 +81,11 @@ impl Engine<'_> {
     /// Extends leases that are due and finds those that are lost.
     pub(super) fn keep_leases(&mut self, now: Instant) -> bool {
         let commands = self.table.poll(now);
-        let is_busy = commands.is_more || !commands.lost.is_empty() || !commands.batches.is_empty();
+        let is_busy = commands.is_more || !commands.lost.is_empty() || commands.batch.is_some();
         for handle in commands.lost {
             self.lost(handle);
         }
-        for batch in commands.batches {
+        if let Some(batch) = commands.batch {
             self.call_extend(batch);
         }
         is_busy
@@ -99,6 +99,7 @@ impl Engine<'_> {
         sent: Instant,
         answer: Answer<Vec<Outcome>>,
     ) {
+        self.table.answered(now, sent);
         match answer {
             Answer::Done(outcomes) => {
                 self.extend_failures = 0;

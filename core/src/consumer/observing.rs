@@ -25,15 +25,22 @@ impl Engine<'_> {
     /// A handler starts for a message received then.
     pub(super) fn observe_start(&mut self, received: Instant) {
         let waited = self.observing.now - received;
-        let record = &self.shared.recorder.queue_wait;
-        self.observing.queue_wait.add(waited, record);
+        if let Some(tally) = self.observing.queue_wait.add(waited) {
+            self.shared.recorder.queue_wait.add_all(tally);
+        }
     }
 
     /// The scope of a delivery has been left, or given up.
     pub(super) fn observe_end(&mut self, running: &Running) {
         let took = self.observing.now - running.started;
-        let record = &self.shared.recorder.handle;
-        self.observing.handle.add(took, record);
+        if let Some(tally) = self.observing.handle.add(took) {
+            self.record_handle(tally);
+        }
+    }
+
+    fn record_handle(&mut self, tally: Tally) {
+        self.shared.recorder.handle.add_all(tally);
+        self.table.handled(self.observing.now, tally);
     }
 
     /// A call of `extend` was answered, of leases the first of which would have ended then.
@@ -45,16 +52,21 @@ impl Engine<'_> {
 
     /// The clock woke the consumer, which had wanted to be woken then.
     pub(super) fn observe_wake(&mut self, wanted: Instant) {
-        let lag = self.observing.now - wanted;
-        self.shared.recorder.timer_lag.add(lag);
+        let now = self.observing.now;
+        self.shared.recorder.timer_lag.add(now - wanted);
+        self.table.woken(now, now - wanted);
     }
 
     /// Shows the state at the end of a poll; the consumer wants to be polled again at `wake_at`.
     pub(super) fn publish(&mut self, wake_at: Option<Instant>) {
+        if let Some(tally) = self.observing.handle.take() {
+            self.record_handle(tally);
+        }
         let (stats, recorder) = (self.stats, &self.shared.recorder);
         let observing = &mut self.observing;
-        observing.queue_wait.flush(&recorder.queue_wait);
-        observing.handle.flush(&recorder.handle);
+        if let Some(tally) = observing.queue_wait.take() {
+            recorder.queue_wait.add_all(tally);
+        }
         let slowest = recorder.take_spawned_poll().max(observing.slowest_poll);
         observing.slowest_poll = 0;
         if slowest > 0 {
@@ -73,6 +85,7 @@ impl Engine<'_> {
             observing.progress_at = observing.now;
         }
         recorder.show(Gauges {
+            lease: self.table.lease(),
             received_first: self.table.first_received(),
             deadline_first: self.table.first_deadline(),
             progress_at: observing.progress_at,

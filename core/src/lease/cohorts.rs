@@ -72,6 +72,7 @@ impl Cohorts {
         let neighbour = Some(Neighbour::new(index));
         let before = cohort.tail;
         cohort.tail = neighbour;
+        cohort.count += 1;
         match before {
             None => cohort.head = neighbour,
             Some(before) => place_mut(leases, before).after = neighbour,
@@ -86,6 +87,7 @@ impl Cohorts {
     /// Takes a lease out of its place.
     pub(super) fn remove<T>(&mut self, place: Place, leases: &mut Slab<Lease<T>>) {
         let cohort = &mut self.cohorts[place.cohort as usize];
+        cohort.count -= 1;
         match place.before {
             None => cohort.head = place.after,
             Some(before) => place_mut(leases, before).after = place.after,
@@ -99,6 +101,17 @@ impl Cohorts {
         }
     }
 
+    /// To what instants are rounded.
+    pub(super) fn tick(&self) -> Duration {
+        Duration::from_nanos(self.tick_nanos)
+    }
+
+    /// How many leases are in the cohort of a tick.
+    pub(super) fn load(&self, tick: Instant) -> usize {
+        let number = self.by_tick.get(&tick);
+        number.map_or(0, |number| self.cohorts[*number as usize].count as usize)
+    }
+
     /// When the first cohort is due.
     pub(super) fn first(&self) -> Option<Instant> {
         // At most one is empty.
@@ -106,6 +119,11 @@ impl Cohorts {
             .iter()
             .find(|(_, number)| self.cohorts[**number as usize].head.is_some())
             .map(|(tick, _)| *tick)
+    }
+
+    /// Whether a lease is due by `until`.
+    pub(super) fn is_due(&self, until: Instant) -> bool {
+        self.first().is_some_and(|first| first <= until)
     }
 
     /// The first lease of the first cohort, if that is due by `until`.
@@ -139,6 +157,7 @@ impl Cohorts {
                 tick,
                 head: None,
                 tail: None,
+                count: 0,
             };
             if let Some(number) = free.pop() {
                 cohorts[number as usize] = cohort;
@@ -165,6 +184,7 @@ struct Cohort {
     tick: Instant,
     head: Option<Neighbour>,
     tail: Option<Neighbour>,
+    count: u32,
 }
 
 /// The slot of a lease, plus one: as an option it takes no more room than the number.

@@ -62,7 +62,7 @@ impl<T: Leased> LeaseTable<T> {
                 Outcome::Done => {
                     self.disarm(handle);
                     self.prolong(handle, member.deadline);
-                    self.rearm(sent, handle);
+                    self.rearm(sent, handle, false);
                 }
                 Outcome::Gone => {
                     if self.lose(handle) {
@@ -97,42 +97,87 @@ impl<T: Leased> LeaseTable<T> {
         }
     }
 
+    /// A call has ended, whatever way.
+    pub(crate) fn answered(&mut self, now: Instant, sent: Instant) {
+        self.deadlines.answered(now, sent);
+    }
+
+    /// When the next call may be made for leases that wait for one.
+    pub(super) fn next_send(&self) -> Option<Instant> {
+        let (earliest, _) = self.waiting.first()?;
+        let room_at = match self.calls_in_flight {
+            _ if self.settings.extend_count_max == 0 => return None,
+            0..CALLS_MAX => Instant::ZERO,
+            CALLS_MAX..URGENT_CALLS_MAX => *earliest - self.deadlines.margin() / 2,
+            _ => return None,
+        };
+        Some(self.retry_at.max(room_at))
+    }
+
     /// Cuts one batch: as many as fit, earliest deadline first, nearly due ones included.
     pub(super) fn cut(&mut self, now: Instant) -> Option<ExtendBatch> {
         let count_max = self.settings.extend_count_max;
-        let is_blocked = self.calls_in_flight >= EXTEND_CALLS_MAX || now < self.retry_at;
-        if is_blocked || count_max == 0 || self.waiting.is_empty() {
+        let due = now + self.deadlines.margin();
+        let is_allowed = match self.next_send() {
+            Some(at) => at <= now,
+            // None waits, and none has to as long as few calls are on their way.
+            None => {
+                let has_room = self.calls_in_flight < CALLS_MAX && self.retry_at <= now;
+                has_room && self.waiting.is_empty() && self.renewals.is_due(due)
+            }
+        };
+        if !is_allowed || count_max == 0 {
             return None;
         }
-        let room = count_max.saturating_sub(self.waiting.len());
-        self.take_renewals(now + self.settings.lease / 16, room);
-
-        let count = count_max.min(self.waiting.len());
+        let nearly_due = due + self.deadlines.lease() / NEARLY;
         let mut batch = ExtendBatch {
-            members: Vec::with_capacity(count),
-            extensions: Vec::with_capacity(count),
+            members: Vec::with_capacity(count_max.min(self.leases.len())),
+            extensions: Vec::with_capacity(count_max.min(self.leases.len())),
             sent: now,
-            useless: now + self.settings.lease,
+            useless: now + self.deadlines.lease(),
             earliest: Instant::from_nanos(u64::MAX),
         };
-        while batch.members.len() < count_max {
-            let Some((_, handle)) = self.waiting.pop_first() else {
+        // Bounded: those that turn out not to need it are looked at as well.
+        for _ in 0..2 * count_max {
+            if batch.members.len() == count_max {
                 break;
-            };
-            let Some(lease) = self.leases.get_mut(handle) else {
-                continue;
-            };
-            lease.is_waiting = false;
-            let duration = self
-                .settings
-                .lease
-                .min(lease.received + self.settings.lease_max - now);
-            // At the end of the longest lease an extension would change nothing: let it run out.
-            if now + duration <= lease.deadline || now >= lease.deadline {
-                continue;
             }
+            let handle = match self.waiting.pop_first() {
+                Some((_, handle)) => handle,
+                None => match self.renewals.first_due(nearly_due, &self.leases) {
+                    Some(handle) => handle,
+                    None => break,
+                },
+            };
+            self.take(now, handle, &mut batch);
+        }
+        if batch.members.is_empty() {
+            return None;
+        }
+        self.calls_in_flight += 1;
+        self.deadlines.sent(now);
+        Some(batch)
+    }
+
+    /// Takes a lease that waits or is due into a batch, if it is to be extended.
+    fn take(&mut self, now: Instant, handle: Handle, batch: &mut ExtendBatch) {
+        if matches!(self.leases.get(handle), Some(lease) if matches!(lease.timer, Timer::Renew(_)))
+        {
+            self.stop_timer(handle);
+        }
+        let wanted = now + self.deadlines.lease();
+        let lease_max = self.settings.lease_max;
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        lease.is_waiting = false;
+        if lease.is_lost || lease.stage == Stage::Sent {
+            return;
+        }
+        let deadline = wanted.min(lease.received + lease_max);
+        let is_held = lease.stage == Stage::Held && now < lease.deadline;
+        if is_held && deadline > lease.deadline {
             lease.is_extending = true;
-            let deadline = now + duration;
             batch.useless = batch.useless.max(lease.deadline);
             batch.earliest = batch.earliest.min(lease.deadline);
             batch.members.push(Member {
@@ -140,24 +185,29 @@ impl<T: Leased> LeaseTable<T> {
                 epoch: lease.epoch,
                 deadline,
             });
-            let (id, token) = (lease.owner.id().clone(), lease.token().clone());
             batch.extensions.push(Extension {
-                id,
-                lease: token,
-                duration,
+                id: lease.owner.id().clone(),
+                lease: lease.token().clone(),
+                duration: deadline - now,
             });
+        } else if is_held && deadline == wanted {
+            // It lasts longer than is wanted by now: an extension would make it shorter.
+            if matches!(lease.timer, Timer::Off) {
+                self.arm(now, handle, false);
+            }
+            return;
         }
-        if batch.members.is_empty() {
-            return None;
+        // At the end of the longest lease an extension would change nothing: let it run out.
+        if matches!(lease.timer, Timer::Off) {
+            self.arm_expiry(handle);
         }
-        self.calls_in_flight += 1;
-        Some(batch)
     }
 
-    /// Moves leases whose renewal is due by `until` to the waiting ones.
-    pub(super) fn take_renewals(&mut self, until: Instant, count_max: usize) {
+    /// Moves leases that are due, and cannot be extended now, to the waiting ones.
+    pub(super) fn take_renewals(&mut self, now: Instant, count_max: usize) {
+        let due = now + self.deadlines.margin();
         for _ in 0..count_max {
-            let Some(handle) = self.renewals.first_due(until, &self.leases) else {
+            let Some(handle) = self.renewals.first_due(due, &self.leases) else {
                 break;
             };
             self.stop_timer(handle);
@@ -183,5 +233,12 @@ impl<T: Leased> LeaseTable<T> {
     }
 }
 
-/// How many calls of `extend` may be on their way: more would only grow the broker's queue.
-pub(super) const EXTEND_CALLS_MAX: usize = 4;
+/// How many calls of `extend` are on their way at a time: more would only grow the broker's queue.
+const CALLS_MAX: usize = 4;
+
+/// How many are when leases wait of which less than half of the margin is left: calls are slow, and
+/// leases must not be lost for that.
+const URGENT_CALLS_MAX: usize = 32;
+
+/// Leases that are due within this share of a lease fill up a batch.
+const NEARLY: u32 = 16;

@@ -6,14 +6,20 @@
 
 mod ages;
 mod cohorts;
+mod deadlines;
 mod extensions;
 mod index;
+mod sketch;
 mod slab;
 mod slot;
+mod spread;
 mod table;
+mod timers;
 
 pub(crate) use extensions::{ExtendBatch, Member};
 pub(crate) use index::IdHash;
 pub(crate) use slab::Handle;
 pub(crate) use slot::{Lease, Leased};
 pub(crate) use table::{LeaseSettings, LeaseTable};
+#[cfg(test)]
+pub(crate) use timers::Commands;

@@ -1,21 +1,29 @@
 //! The lease table.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::ages::Ages;
 use super::cohorts::Cohorts;
-use super::extensions::{EXTEND_CALLS_MAX, ExtendBatch, Member};
+use super::deadlines::Deadlines;
+use super::extensions::Member;
 use super::index::{IdHash, Index};
 use super::slab::{Handle, Slab};
-use super::slot::{Lease, Leased, Newer, Queues, Stage, Timer};
+use super::slot::{Lease, Leased, Newer, Stage, Timer};
+use super::spread::Spread;
+use crate::metrics::Tally;
 use crate::{Instant, LeaseToken, MessageId};
 
 /// How leases are kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LeaseSettings {
-    /// How long a lease is extended at a time.
+    /// How long a lease is extended at a time, at least.
     pub(crate) lease: Duration,
+    /// Between which bounds that follows what is seen; `None` when it is always the same.
+    pub(crate) adaptive: Option<RangeInclusive<Duration>>,
+    /// Of the jitter.
+    pub(crate) seed: u64,
     /// How long a lease may last in all.
     pub(crate) lease_max: Duration,
     /// The most extensions in one call; 0 when leases cannot be extended.
@@ -24,7 +32,7 @@ pub(crate) struct LeaseSettings {
 
 /// Every lease in hand, each with what its owner keeps beside it.
 ///
-/// A lease is *held* (and extended when half of it is left), then *settling* (no longer extended),
+/// A lease is *held* (and extended in time), then *settling* (no longer extended),
 /// then *sent* (its settlement is on its way and may yet take effect, so that it cannot be lost).
 /// Its deadline counts from the moment at which an extension was sent: a lower bound of the
 /// broker's. It is lost when the deadline passes or the broker says so, and stays lost.
@@ -33,44 +41,39 @@ pub(crate) struct LeaseTable<T> {
     pub(super) settings: LeaseSettings,
     pub(super) leases: Slab<Lease<T>>,
     pub(super) by_id: Index,
+    /// By when they would end, or a little before; due when no more than the margin is left. So a
+    /// margin that grows concerns those that were armed before as well.
     pub(super) renewals: Cohorts,
     pub(super) expiries: Cohorts,
-    /// Due for an extension, earliest deadline first.
+    /// Due for an extension that could not be sent, earliest deadline first.
     pub(super) waiting: BTreeSet<(Instant, Handle)>,
-    /// Since when and until when the lease ran that was armed last, and when its renewal is due:
-    /// the same for all of a batch.
-    latest_renewal: ((Instant, Instant), Instant),
+    pub(super) deadlines: Deadlines,
+    pub(super) spread: Spread,
     ages: Ages,
     pub(super) calls_in_flight: usize,
     pub(super) retry_at: Instant,
 }
 
-/// What [`LeaseTable::poll`] wants done.
-#[derive(Debug, Default)]
-pub(crate) struct Commands {
-    /// Leases that have just been lost.
-    pub(crate) lost: Vec<Handle>,
-    /// Extensions to send now.
-    pub(crate) batches: Vec<ExtendBatch>,
-    /// Whether there is more to do at once: a poll is bounded.
-    pub(crate) is_more: bool,
-}
-
 impl<T: Leased> LeaseTable<T> {
     pub(crate) fn new(settings: LeaseSettings) -> Self {
         // Coarse, because an extension may well be early; fine, because a loss may not be late.
-        let tick = (settings.lease / 256).clamp(EXPIRY_TICK, RENEWAL_TICK_MAX);
+        let tick = (settings.lease / RENEWAL_TICKS).max(EXPIRY_TICK);
+        let deadlines = match &settings.adaptive {
+            None => Deadlines::fixed(settings.lease),
+            Some(range) => Deadlines::adaptive(range.clone()),
+        };
         Self {
-            settings,
+            deadlines,
+            spread: Spread::new(settings.seed),
             leases: Slab::new(),
             by_id: Index::new(),
             renewals: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
-            latest_renewal: Default::default(),
             ages: Ages::new(settings.lease_max),
             calls_in_flight: 0,
             retry_at: Instant::ZERO,
+            settings,
         }
     }
 
@@ -97,7 +100,7 @@ impl<T: Leased> LeaseTable<T> {
             owner: owner(handle),
         });
         self.by_id.insert(hash, handle.index());
-        self.arm(now, handle);
+        self.arm(now, handle, true);
         handle
     }
 
@@ -213,6 +216,21 @@ impl<T: Leased> LeaseTable<T> {
             .is_some_and(|lease| lease.epoch == member.epoch)
     }
 
+    /// How long a lease is extended at a time, at present.
+    pub(crate) fn lease(&self) -> Duration {
+        self.deadlines.lease()
+    }
+
+    /// So many handlers took so long.
+    pub(crate) fn handled(&mut self, now: Instant, tally: Tally) {
+        self.deadlines.handled(now, tally);
+    }
+
+    /// A timer was so late.
+    pub(crate) fn woken(&mut self, now: Instant, lag: Duration) {
+        self.deadlines.woken(now, lag);
+    }
+
     /// When the oldest lease was received, or a little before that.
     pub(crate) fn first_received(&mut self) -> Option<Instant> {
         self.ages.first()
@@ -228,49 +246,6 @@ impl<T: Leased> LeaseTable<T> {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// When [`poll`](Self::poll) has something to do by itself.
-    pub(crate) fn next_wake(&self) -> Option<Instant> {
-        let has_room =
-            self.settings.extend_count_max > 0 && self.calls_in_flight < EXTEND_CALLS_MAX;
-        let can_send = has_room && !self.waiting.is_empty();
-        let retry = can_send.then_some(self.retry_at);
-        [self.renewals.first(), self.expiries.first(), retry]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind at a time.
-    pub(crate) fn poll(&mut self, now: Instant) -> Commands {
-        let mut commands = Commands::default();
-        for _ in 0..POLL_COUNT_MAX {
-            let Some(handle) = self.expiries.first_due(now, &self.leases) else {
-                break;
-            };
-            self.stop_timer(handle);
-            // Sooner than its tick never, but a lease may have been extended meanwhile.
-            let is_over = self
-                .leases
-                .get(handle)
-                .is_some_and(|lease| now >= lease.deadline);
-            if !is_over {
-                self.arm_expiry(handle);
-            } else if self.lose(handle) {
-                commands.lost.push(handle);
-            }
-        }
-        self.take_renewals(now, POLL_COUNT_MAX);
-        while let Some(batch) = self.cut(now) {
-            commands.batches.push(batch);
-        }
-        let next = [self.renewals.first(), self.expiries.first()]
-            .into_iter()
-            .flatten()
-            .min();
-        commands.is_more = next.is_some_and(|next| next <= now);
-        commands
     }
 
     /// Lets an older delivery go on under a newer lease of the same message.
@@ -299,88 +274,15 @@ impl<T: Leased> LeaseTable<T> {
             lease.deadline = deadline;
             lease.is_extending = false;
         }
-        self.rearm(now, handle);
-    }
-
-    /// Arms the timer of a lease, in no queue, after its deadline has moved.
-    pub(super) fn rearm(&mut self, since: Instant, handle: Handle) {
-        match self
-            .leases
-            .get(handle)
-            .map(|lease| (lease.stage, lease.is_extending))
-        {
-            Some((Stage::Held, false)) => self.arm(since, handle),
-            Some((Stage::Held, true) | (Stage::Settling, _)) => self.arm_expiry(handle),
-            Some((Stage::Sent, _)) | None => {}
-        }
-    }
-
-    /// Arms the renewal of a lease that has run since `since`: when half of it is left.
-    fn arm(&mut self, since: Instant, handle: Handle) {
-        if self.settings.extend_count_max == 0 {
-            return self.arm_expiry(handle);
-        }
-        let Some(lease) = self.leases.get_mut(handle) else {
-            return;
-        };
-        let key = (since, lease.deadline);
-        if self.latest_renewal.0 != key {
-            let margin = (lease.deadline - since).min(self.settings.lease) / 2;
-            let tick = self.renewals.floor(lease.deadline - margin);
-            self.latest_renewal = (key, tick);
-        }
-        let tick = self.latest_renewal.1;
-        let place = self.renewals.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Renew(place);
-    }
-
-    pub(super) fn arm_expiry(&mut self, handle: Handle) {
-        let Some(lease) = self.leases.get(handle) else {
-            return;
-        };
-        let tick = self.expiries.ceil(lease.deadline);
-        let place = self.expiries.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Expire(place);
-    }
-
-    /// Takes a lease out of every queue it is in.
-    pub(super) fn disarm(&mut self, handle: Handle) {
-        if let Some(lease) = self.leases.get_mut(handle) {
-            let queues = lease.leave_queues(handle);
-            self.unlink(queues);
-        }
-    }
-
-    pub(super) fn stop_timer(&mut self, handle: Handle) {
-        if let Some(lease) = self.leases.get_mut(handle) {
-            let timer = std::mem::replace(&mut lease.timer, Timer::Off);
-            self.unlink(Queues {
-                timer,
-                waiting: None,
-            });
-        }
-    }
-
-    fn unlink(&mut self, queues: Queues) {
-        if let Some(waiting) = queues.waiting {
-            self.waiting.remove(&waiting);
-        }
-        match queues.timer {
-            Timer::Off => {}
-            Timer::Renew(place) => self.renewals.remove(place, &mut self.leases),
-            Timer::Expire(place) => self.expiries.remove(place, &mut self.leases),
-        }
+        self.rearm(now, handle, true);
     }
 }
-
-/// How many leases one poll looks at, of each kind.
-const POLL_COUNT_MAX: usize = 1024;
 
 /// To what a loss is rounded, up.
 const EXPIRY_TICK: Duration = Duration::from_millis(1);
 
-/// To what a renewal is rounded, down, at most.
-const RENEWAL_TICK_MAX: Duration = Duration::from_secs(1);
+/// Into how many ticks a lease is divided for its renewal, at most: a renewal is rounded down.
+const RENEWAL_TICKS: u32 = 512;
 
 #[cfg(test)]
 mod tests;

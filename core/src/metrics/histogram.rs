@@ -127,7 +127,7 @@ impl fmt::Debug for Histogram {
 }
 
 /// The bucket that holds `nanos`.
-pub(super) fn bucket_of(nanos: u64) -> usize {
+pub(crate) fn bucket_of(nanos: u64) -> usize {
     if nanos < SHARE {
         return nanos as usize;
     }
@@ -148,7 +148,7 @@ fn last_of(bucket: usize) -> u64 {
 }
 
 /// The end of the bucket that holds the duration of that rank, from 1; `None` without one.
-fn nanos_at(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u64> {
+pub(crate) fn nanos_at(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u64> {
     let mut below = 0_u64;
     for (bucket, count) in counts.enumerate() {
         below = below.saturating_add(count);
@@ -164,7 +164,7 @@ const SHARE_BITS: u32 = 2;
 const SHARE: u64 = 1 << SHARE_BITS;
 
 /// How many buckets hold every `u64`.
-pub(super) const BUCKETS: usize = (64 - SHARE_BITS as usize + 1) << SHARE_BITS;
+pub(crate) const BUCKETS: usize = (64 - SHARE_BITS as usize + 1) << SHARE_BITS;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::Stats;
 
 pub use health::Health;
 pub use histogram::Histogram;
+pub(crate) use histogram::{BUCKETS, bucket_of, nanos_at};
 pub(crate) use recorder::{Gauges, Recorder, Tally};
 
 /// What a consumer has measured since it began: see [`Control::metrics`](crate::Control::metrics).
@@ -32,6 +33,9 @@ pub struct Metrics {
     /// How long the lease that ends first will last if it is not extended; `None` when no lease is
     /// kept. Zero says that `run()` is not polled in time.
     pub slack_min: Option<Duration>,
+    /// How long a lease is extended at a time, at present: see
+    /// [`Builder::lease_adaptive`](crate::Builder::lease_adaptive).
+    pub lease: Duration,
     /// From the receipt of a message to the start of its handler.
     pub queue_wait: Histogram,
     /// From the start of a handler to its end, or to that of its shielded work.

@@ -23,6 +23,7 @@ pub(crate) struct Recorder {
     /// The slowest poll of a spawned handler since the engine took it: the one value that others
     /// write.
     slowest_spawned: AtomicU64,
+    lease: AtomicU64,
     received_first: AtomicU64,
     deadline_first: AtomicU64,
     progress_at: AtomicU64,
@@ -33,6 +34,8 @@ pub(crate) struct Recorder {
 /// What the engine knows at the end of a poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gauges {
+    /// How long a lease is extended at a time.
+    pub(crate) lease: Duration,
     /// When the oldest delivery in hand was received.
     pub(crate) received_first: Option<Instant>,
     /// When the first lease ends.
@@ -54,10 +57,10 @@ pub(crate) struct Record {
 }
 
 /// Equal durations that have not been recorded yet: what comes in a batch waits equally long.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    nanos: u64,
-    count: u64,
+    pub(crate) nanos: u64,
+    pub(crate) count: u64,
 }
 
 impl Recorder {
@@ -70,6 +73,7 @@ impl Recorder {
             timer_lag: Record::new(),
             slowest_poll: Record::new(),
             slowest_spawned: AtomicU64::new(0),
+            lease: AtomicU64::new(0),
             received_first: AtomicU64::new(NEVER),
             deadline_first: AtomicU64::new(NEVER),
             progress_at: AtomicU64::new(0),
@@ -81,6 +85,7 @@ impl Recorder {
     pub(crate) fn show(&self, gauges: Gauges) {
         let nanos = |instant: Option<Instant>| instant.map_or(NEVER, Instant::as_nanos);
         let store = |place: &AtomicU64, nanos| place.store(nanos, Ordering::Relaxed);
+        store(&self.lease, nanos_of(gauges.lease));
         store(&self.received_first, nanos(gauges.received_first));
         store(&self.deadline_first, nanos(gauges.deadline_first));
         store(&self.progress_at, gauges.progress_at.as_nanos());
@@ -108,6 +113,7 @@ impl Recorder {
         Metrics {
             stats,
             lease_age_max: age.unwrap_or_default(),
+            lease: Duration::from_nanos(self.lease.load(Ordering::Relaxed)),
             slack_min: instant(&self.deadline_first).map(|deadline| deadline - now),
             queue_wait: self.queue_wait.read(),
             handle: self.handle.read(),
@@ -145,10 +151,11 @@ impl Record {
 
     /// Adds one duration.
     pub(crate) fn add(&self, duration: Duration) {
-        self.add_nanos(nanos_of(duration), 1);
+        self.add_all(Tally::one(duration));
     }
 
-    fn add_nanos(&self, nanos: u64, count: u64) {
+    /// Adds equal durations.
+    pub(crate) fn add_all(&self, Tally { nanos, count }: Tally) {
         let raise = |place: &AtomicU64, by: u64| {
             let raised = place.load(Ordering::Relaxed).saturating_add(by);
             place.store(raised, Ordering::Relaxed);
@@ -171,21 +178,31 @@ impl Record {
 }
 
 impl Tally {
-    /// Adds one duration, to be recorded with the equal ones that follow it.
-    pub(crate) fn add(&mut self, duration: Duration, record: &Record) {
-        let nanos = nanos_of(duration);
-        if nanos != self.nanos {
-            self.flush(record);
-            self.nanos = nanos;
-        }
-        self.count += 1;
+    /// One duration.
+    pub(crate) fn one(duration: Duration) -> Self {
+        Self::of(duration, 1)
     }
 
-    /// Records what was added.
-    pub(crate) fn flush(&mut self, record: &Record) {
-        if self.count > 0 {
-            record.add_nanos(self.nanos, std::mem::take(&mut self.count));
+    /// Equal durations.
+    pub(crate) fn of(duration: Duration, count: u64) -> Self {
+        let nanos = nanos_of(duration);
+        Self { nanos, count }
+    }
+
+    /// Adds one duration; returns what was added before, if that is to be recorded now.
+    pub(crate) fn add(&mut self, duration: Duration) -> Option<Self> {
+        let nanos = nanos_of(duration);
+        if nanos == self.nanos {
+            self.count += 1;
+            return None;
         }
+        let before = std::mem::replace(self, Self { nanos, count: 1 });
+        (before.count > 0).then_some(before)
+    }
+
+    /// What was added and not yet returned.
+    pub(crate) fn take(&mut self) -> Option<Self> {
+        (self.count > 0).then(|| std::mem::take(self))
     }
 }
 

@@ -42,6 +42,10 @@ pub(crate) struct State {
     /// How long `settle` and `extend` take to answer, after they took effect.
     pub(crate) settle_latency: Duration,
     pub(crate) extend_latency: Duration,
+    /// How long `extend` takes until it takes effect.
+    pub(crate) extend_delay: Duration,
+    /// How often an extension made a lease shorter.
+    pub(crate) shortened: usize,
     /// Whether the source ends when nothing is left.
     pub(crate) ends: bool,
     /// Leased to the consumer, and only to be had with `Pull::Close`.
@@ -78,6 +82,8 @@ impl TestBroker {
             },
             settle_latency: Duration::ZERO,
             extend_latency: Duration::ZERO,
+            extend_delay: Duration::ZERO,
+            shortened: 0,
             ends: true,
             at_close: Vec::new(),
             at_hold: Vec::new(),
@@ -266,11 +272,13 @@ impl Broker for TestBroker {
 
     fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
         async move {
-            let (fault, latency) = self.with(|state| {
+            let (fault, latency, delay) = self.with(|state| {
                 let ids = batch.iter().map(|one| one.id.to_string()).collect();
                 state.extend_batches.push(ids);
-                (state.extend_faults.pop_front(), state.extend_latency)
+                let fault = state.extend_faults.pop_front();
+                (fault, state.extend_latency, state.extend_delay)
             });
+            self.clock.sleep(delay).await;
             let now = self.clock.now();
             let work =
                 || self.with(|state| batch.iter().map(|one| state.extend(now, one)).collect());
@@ -352,6 +360,7 @@ impl State {
         self.expire(now);
         match self.leases.get_mut(one.id.as_str()) {
             Some((token, deadline, _)) if token == one.lease.as_str() => {
+                self.shortened += usize::from(now + one.duration < *deadline);
                 *deadline = now + one.duration;
                 Outcome::Done
             }

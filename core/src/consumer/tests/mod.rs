@@ -1,5 +1,6 @@
 //! The consumer end to end, in hand-turned time.
 
+mod adaptive;
 mod failures;
 mod leases;
 mod observing;

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{Commands, LeaseSettings, LeaseTable, POLL_COUNT_MAX};
-use crate::lease::{ExtendBatch, Handle, Leased};
+use super::{LeaseSettings, LeaseTable};
+use crate::lease::timers::POLL_COUNT_MAX;
+use crate::lease::{Commands, ExtendBatch, Handle, Leased};
 use crate::{Instant, LeaseToken, MessageId, Outcome};
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -28,6 +29,8 @@ fn at(seconds: u64) -> Instant {
 fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<Message> {
     LeaseTable::new(LeaseSettings {
         lease: LEASE,
+        adaptive: None,
+        seed: 0,
         lease_max,
         extend_count_max,
     })
@@ -48,10 +51,14 @@ fn done(table: &mut LeaseTable<Message>, batch: &ExtendBatch) -> Vec<Handle> {
     )
 }
 
-fn only(mut commands: Commands) -> ExtendBatch {
-    assert!(commands.lost.is_empty());
-    assert_eq!(commands.batches.len(), 1);
-    commands.batches.remove(0)
+fn only(commands: Commands) -> ExtendBatch {
+    assert!(commands.lost.is_empty() && !commands.is_more);
+    commands.batch.expect("a batch")
+}
+
+/// Every batch that may be sent now.
+fn batches(table: &mut LeaseTable<Message>, now: Instant) -> Vec<ExtendBatch> {
+    std::iter::from_fn(|| table.poll(now).batch).collect()
 }
 
 #[test]
@@ -60,7 +67,7 @@ fn a_lease_is_extended_when_half_of_it_is_left() {
     let handle = insert(&mut table, at(0), "a", at(10));
 
     assert_eq!(table.next_wake(), Some(at(5)));
-    assert!(table.poll(at(4)).batches.is_empty());
+    assert!(table.poll(at(4)).batch.is_none());
     let batch = only(table.poll(at(5)));
 
     assert_eq!(batch.extensions[0].duration, LEASE);
@@ -95,7 +102,7 @@ fn an_extension_never_goes_beyond_the_longest_lease() {
     let mut lost = Vec::new();
     while let Some(now) = table.next_wake() {
         let commands = table.poll(now);
-        assert!(commands.batches.is_empty());
+        assert!(commands.batch.is_none());
         lost.extend(commands.lost.into_iter().map(|handle| (handle, now)));
     }
     assert_eq!(lost, [(handle, at(12))]);
@@ -105,14 +112,11 @@ fn an_extension_never_goes_beyond_the_longest_lease() {
 fn batches_are_full_and_hold_the_earliest_deadlines_first() {
     let mut table = table(4, LEASE * 100);
     for number in (0..10).rev() {
-        let deadline = at(10) + Duration::from_millis(number);
+        let deadline = at(10) + Duration::from_millis(100 * number);
         insert(&mut table, at(0), &number.to_string(), deadline);
     }
 
-    let commands = table.poll(at(6));
-
-    let ids: Vec<Vec<String>> = commands
-        .batches
+    let ids: Vec<Vec<String>> = batches(&mut table, at(6))
         .iter()
         .map(|batch| {
             batch
@@ -133,9 +137,15 @@ fn only_a_few_calls_are_on_their_way_and_the_rest_still_runs_out() {
         .map(|number| insert(&mut table, at(0), &number.to_string(), at(10)))
         .collect();
 
-    let batches = table.poll(at(5)).batches;
+    assert_eq!(batches(&mut table, at(5)).len(), 4);
 
-    assert_eq!(batches.len(), 4);
+    let urgent = Instant::ZERO + Duration::from_millis(7_500);
+    assert_eq!(
+        table.next_wake(),
+        Some(urgent),
+        "half of the margin is left"
+    );
+    assert_eq!(batches(&mut table, urgent).len(), 5);
     assert_eq!(
         table.next_wake(),
         Some(at(10)),
@@ -153,7 +163,7 @@ fn a_failed_batch_is_tried_again_at_the_time_given() {
 
     table.extend_failed(&batch.members, at(7));
 
-    assert!(table.poll(at(6)).batches.is_empty());
+    assert!(table.poll(at(6)).batch.is_none());
     assert_eq!(table.next_wake(), Some(at(7)));
     assert_eq!(only(table.poll(at(7))).extensions[0].id.as_str(), "a");
 }
@@ -167,7 +177,7 @@ fn a_settling_lease_is_not_extended_and_a_sent_one_is_not_lost() {
     table.settle(sent);
     table.send(sent);
 
-    assert!(table.poll(at(9)).batches.is_empty());
+    assert!(table.poll(at(9)).batch.is_none());
     assert_eq!(table.poll(at(10)).lost, [settling]);
 
     table.unsend(sent);
@@ -285,7 +295,7 @@ fn random_histories_agree_with_a_plain_model() {
                     let was_lost = model.insert(handle, true);
                     assert_eq!(was_lost, Some(false), "seed {seed}: lost twice");
                 }
-                for batch in commands.batches {
+                if let Some(batch) = commands.batch {
                     let is_held = |handle| model.get(handle) == Some(&false);
                     assert!(batch.members.iter().all(|member| is_held(&member.handle)));
                     flying.push(batch);

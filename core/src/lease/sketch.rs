@@ -1,0 +1,81 @@
+//! How long something takes lately: a histogram that forgets.
+
+use std::time::Duration;
+
+use crate::Instant;
+use crate::metrics::{BUCKETS, Tally, bucket_of, nanos_at};
+
+/// Durations by their length, each of half the weight after [`HALF_LIFE`].
+///
+/// Integers only, so that the same history gives the same quantiles on every machine.
+#[derive(Debug)]
+pub(super) struct Sketch {
+    weights: Box<[u64; BUCKETS]>,
+    decayed_at: Instant,
+}
+
+impl Sketch {
+    pub(super) fn new() -> Self {
+        Self {
+            weights: Box::new([0; BUCKETS]),
+            decayed_at: Instant::ZERO,
+        }
+    }
+
+    /// Adds equal durations.
+    pub(super) fn add(&mut self, now: Instant, Tally { nanos, count }: Tally) {
+        self.decay(now);
+        let weight = &mut self.weights[bucket_of(nanos)];
+        *weight = weight.saturating_add(count.saturating_mul(WEIGHT));
+    }
+
+    /// What 99 of 100 do not exceed, or a little more; zero when nothing is remembered.
+    pub(super) fn p99(&mut self, now: Instant) -> Duration {
+        self.decay(now);
+        let weights = self.weights.iter();
+        let total = weights.fold(0_u64, |sum, weight| sum.saturating_add(*weight));
+        if total == 0 {
+            return Duration::ZERO;
+        }
+        let rank = (total - total / 100).max(1);
+        let nanos = nanos_at(self.weights.iter().copied(), rank).unwrap_or(0);
+        Duration::from_nanos(nanos)
+    }
+
+    /// Forgets in steps, so that a look is cheap between them.
+    fn decay(&mut self, now: Instant) {
+        let steps = (now - self.decayed_at).as_nanos() / STEP.as_nanos();
+        if steps == 0 {
+            return;
+        }
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.decayed_at = self.decayed_at + STEP * steps;
+        let (halves, rest) = (steps / STEPS, steps % STEPS);
+        for weight in self.weights.iter_mut().filter(|weight| **weight > 0) {
+            *weight = weight.checked_shr(halves).unwrap_or(0);
+            for _ in 0..rest {
+                // In this order: no product is too large.
+                *weight = *weight / STEP_BASE * STEP_FACTOR
+                    + *weight % STEP_BASE * STEP_FACTOR / STEP_BASE;
+            }
+        }
+    }
+}
+
+/// After how long a duration counts half: long enough for a burst of slow messages to be
+/// remembered, short enough for a bad hour not to last a day.
+const HALF_LIFE: Duration = Duration::from_secs(5 * 60);
+
+/// In how many steps a half is forgotten.
+const STEPS: u32 = 8;
+const STEP: Duration = Duration::from_millis(HALF_LIFE.as_millis() as u64 / STEPS as u64);
+
+/// What is left after a step: the eighth root of a half, in 256ths.
+const STEP_FACTOR: u64 = 235;
+const STEP_BASE: u64 = 256;
+
+/// The weight of a new duration: enough to be halved a few times before it is forgotten.
+const WEIGHT: u64 = 256;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! When leases are due: for an extension, or as lost.
+
+use super::extensions::ExtendBatch;
+use super::slab::Handle;
+use super::slot::{Leased, Queues, Stage, Timer};
+use super::table::LeaseTable;
+use crate::Instant;
+
+/// What [`LeaseTable::poll`] wants done.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    /// Leases that have just been lost.
+    pub(crate) lost: Vec<Handle>,
+    /// Extensions to send now.
+    pub(crate) batch: Option<ExtendBatch>,
+    /// Whether there is more to do at once: a poll is bounded.
+    pub(crate) is_more: bool,
+}
+
+impl<T: Leased> LeaseTable<T> {
+    /// When [`poll`](Self::poll) has something to do by itself.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        let renewal = self.renewals.first();
+        let due = renewal.map(|end| end - self.deadlines.margin());
+        [due, self.expiries.first(), self.next_send()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind, and one batch.
+    pub(crate) fn poll(&mut self, now: Instant) -> Commands {
+        let mut commands = Commands::default();
+        self.deadlines.look(now);
+        for _ in 0..POLL_COUNT_MAX {
+            let Some(handle) = self.expiries.first_due(now, &self.leases) else {
+                break;
+            };
+            self.stop_timer(handle);
+            // Sooner than its tick never, but a lease may have been extended meanwhile.
+            let is_over = self
+                .leases
+                .get(handle)
+                .is_some_and(|lease| now >= lease.deadline);
+            if !is_over {
+                self.arm_expiry(handle);
+            } else if self.lose(handle) {
+                commands.lost.push(handle);
+            }
+        }
+        commands.batch = self.cut(now);
+        if commands.batch.is_none() {
+            self.take_renewals(now, POLL_COUNT_MAX);
+        }
+        commands.is_more = self.next_wake().is_some_and(|next| next <= now);
+        commands
+    }
+
+    /// Arms the timer of a lease, in no queue, after its deadline has moved.
+    pub(super) fn rearm(&mut self, since: Instant, handle: Handle, is_first: bool) {
+        match self
+            .leases
+            .get(handle)
+            .map(|lease| (lease.stage, lease.is_extending))
+        {
+            Some((Stage::Held, false)) => self.arm(since, handle, is_first),
+            Some((Stage::Held, true) | (Stage::Settling, _)) => self.arm_expiry(handle),
+            Some((Stage::Sent, _)) | None => {}
+        }
+    }
+
+    /// Arms the renewal of a lease that has run since `since`; `is_first` says that this was not
+    /// by an extension.
+    pub(super) fn arm(&mut self, since: Instant, handle: Handle, is_first: bool) {
+        let count_max = self.settings.extend_count_max;
+        if count_max == 0 {
+            return self.arm_expiry(handle);
+        }
+        let Some(lease) = self.leases.get(handle) else {
+            return;
+        };
+        let run = (since, lease.deadline);
+        let tick = match self.spread.latest(run) {
+            Some(tick) => tick,
+            None => {
+                let live = self.leases.len();
+                let (deadlines, renewals) = (&self.deadlines, &self.renewals);
+                self.spread
+                    .choose(run, is_first, deadlines, renewals, (live, count_max))
+            }
+        };
+        let place = self.renewals.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Renew(place);
+    }
+
+    pub(super) fn arm_expiry(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get(handle) else {
+            return;
+        };
+        let tick = self.expiries.ceil(lease.deadline);
+        let place = self.expiries.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Expire(place);
+    }
+
+    /// Takes a lease out of every queue it is in.
+    pub(super) fn disarm(&mut self, handle: Handle) {
+        if let Some(lease) = self.leases.get_mut(handle) {
+            let queues = lease.leave_queues(handle);
+            self.unlink(queues);
+        }
+    }
+
+    pub(super) fn stop_timer(&mut self, handle: Handle) {
+        if let Some(lease) = self.leases.get_mut(handle) {
+            let timer = std::mem::replace(&mut lease.timer, Timer::Off);
+            self.unlink(Queues {
+                timer,
+                waiting: None,
+            });
+        }
+    }
+
+    pub(super) fn unlink(&mut self, queues: Queues) {
+        if let Some(waiting) = queues.waiting {
+            self.waiting.remove(&waiting);
+        }
+        match queues.timer {
+            Timer::Off => {}
+            Timer::Renew(place) => self.renewals.remove(place, &mut self.leases),
+            Timer::Expire(place) => self.expiries.remove(place, &mut self.leases),
+        }
+    }
+}
+
+/// How many leases one poll looks at, of each kind.
+pub(super) const POLL_COUNT_MAX: usize = 1024;
