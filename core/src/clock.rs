@@ -1,6 +1,7 @@
 //! The time port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -48,6 +49,15 @@ pub trait Clock: Send + Sync {
     /// The present instant.
     fn now(&self) -> Instant;
 
+    /// A cheap reading, for how long one poll of a handler took; by default [`now`](Self::now).
+    ///
+    /// Read once per poll of a handler, where a precise reading would cost more than all else that
+    /// the consumer does for the poll. It may lag behind by up to 10 ms, may stand still in suspend
+    /// and is compared only with other readings of itself (on Linux: `CLOCK_MONOTONIC_COARSE`).
+    fn now_coarse(&self) -> Instant {
+        self.now()
+    }
+
     /// Resolves once `deadline` has been reached.
     ///
     /// # Cancel safety
@@ -61,7 +71,43 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
         (**self).now()
     }
 
+    fn now_coarse(&self) -> Instant {
+        (**self).now_coarse()
+    }
+
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         (**self).sleep_until(deadline)
     }
 }
+
+/// How long polls take: one reading for each, because the end of one is the start of the next.
+pub(crate) struct Stopwatch {
+    is_coarse: bool,
+    lap: Instant,
+}
+
+impl Stopwatch {
+    /// Starts; precise to a tenth of `threshold`, and as cheap as that allows.
+    pub(crate) fn start(clock: &dyn Clock, threshold: Duration) -> Self {
+        let is_coarse = threshold >= 10 * COARSE_LAG_MAX;
+        let lap = if is_coarse {
+            clock.now_coarse()
+        } else {
+            clock.now()
+        };
+        Self { is_coarse, lap }
+    }
+
+    /// How much time has passed since the last lap.
+    pub(crate) fn lap(&mut self, clock: &dyn Clock) -> Duration {
+        let now = if self.is_coarse {
+            clock.now_coarse()
+        } else {
+            clock.now()
+        };
+        now - std::mem::replace(&mut self.lap, now)
+    }
+}
+
+/// By how much a coarse reading may lag behind: the longest tick of Linux.
+const COARSE_LAG_MAX: Duration = Duration::from_millis(10);

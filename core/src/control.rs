@@ -1,7 +1,6 @@
 //! The handle to a running consumer, and what its parts tell the engine.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -168,8 +167,6 @@ pub(crate) struct Shared {
     pub(crate) recorder: Recorder,
     /// How long deliveries may be in hand without one of them being settled.
     patience: Duration,
-    /// When the latest poll of an inline handler ended: the start of the next one.
-    pub(crate) poll_ended: AtomicU64,
     pub(crate) changes: Changes,
     stats: Mutex<Stats>,
     inbox: Mutex<Inbox>,
@@ -183,7 +180,6 @@ impl Shared {
             slow_poll,
             recorder: Recorder::new(),
             patience,
-            poll_ended: AtomicU64::new(0),
             changes: Changes::default(),
             stats: Mutex::default(),
             inbox: Mutex::default(),
@@ -222,14 +218,6 @@ impl Shared {
 
     pub(crate) fn publish(&self, stats: Stats) {
         *lock(&self.stats) = stats;
-    }
-
-    /// Reads the clock at the end of an inline poll and returns how long it took.
-    pub(crate) fn chain_poll(&self) -> Duration {
-        let ended = self.clock.now();
-        // Relaxed: inline handlers are polled by one task; the value orders nothing.
-        let started = self.poll_ended.swap(ended.as_nanos(), Ordering::Relaxed);
-        Duration::from_nanos(ended.as_nanos().saturating_sub(started))
     }
 }
 

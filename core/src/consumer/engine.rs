@@ -10,8 +10,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_channel::Receiver;
 use fastrand::Rng;
@@ -28,6 +28,7 @@ use super::poison::Poison;
 use super::settlements::Settlements;
 use super::shutdown::Shutdown;
 use super::timeouts::Timeouts;
+use crate::clock::Stopwatch;
 use crate::control::{Notice, Shared};
 use crate::handler::Finish;
 use crate::isolate::panic_message;
@@ -175,70 +176,98 @@ impl<'a> Engine<'a> {
         S: Fn(Delivery) -> F,
     {
         let now = self.shared.clock.now();
-        let mut is_busy = self.poll_stops(cx, now);
-        let now = self.poll_handlers(now, handlers, is_inline);
         self.observing.now = now;
+        let mut is_busy = self.poll_stops(cx, now);
         if self.poll_changes(now) {
             handlers.grow(self.handlers_max(), cx.waker());
             is_busy = true;
         }
-        is_busy |= self.handle_notices();
-        is_busy |= self.handle_finished(now);
         is_busy |= self.poll_shields(cx, now);
         is_busy |= self.poll_calls(cx, now);
         is_busy |= self.poll_intake(cx, now);
+        let mut watch = Stopwatch::start(&*self.shared.clock, self.shared.slow_poll);
+        is_busy |= self.start_handlers(now, handlers, start, is_inline, &mut watch);
+        self.poll_handlers(handlers, is_inline, &mut watch);
+        // Handlers have run since the last look.
+        let now = self.shared.clock.now();
+        self.observing.now = now;
+        is_busy |= self.handle_notices();
+        is_busy |= self.handle_finished(now);
         is_busy |= self.keep_leases(now);
         is_busy |= self.poll_timeouts(now, handlers, is_inline);
         is_busy |= self.poll_parking(now);
-        for _ in 0..STARTS_MAX {
-            let Some((handle, delivery)) = self.next_start(now) else {
-                break;
-            };
-            let slot = handlers.insert(handle, start(delivery));
-            self.watch(now, handle, slot);
-            is_busy = true;
-        }
         is_busy |= self.flush(now);
         is_busy |= self.advance(now);
         is_busy || self.poll_sleep(cx)
     }
 
-    /// Polls the handlers that were woken; returns the time afterwards.
-    fn poll_handlers<F: Future<Output = Finish>>(
+    /// Takes up messages and starts handlers; what waits for a permit comes first.
+    ///
+    /// A message is taken up, started and polled for the first time in one go, while all that
+    /// belongs to it is in the processor's cache.
+    fn start_handlers<F, S>(
         &mut self,
         now: Instant,
         handlers: &mut Slots<F>,
+        start: &S,
         is_inline: bool,
-    ) -> Instant {
+        watch: &mut Stopwatch,
+    ) -> bool
+    where
+        F: Future<Output = Finish>,
+        S: Fn(Delivery) -> F,
+    {
+        let mut now = now;
+        let outstanding = self.stats.outstanding;
+        for count in 0..STARTS_MAX {
+            if let Some((handle, delivery)) = self.next_start(now) {
+                let (slot, finish) = handlers.start(handle, start(delivery));
+                self.watch(now, handle, slot);
+                if is_inline && !self.time_poll(handle, watch).is_zero() {
+                    // A lease may have ended meanwhile.
+                    now = self.shared.clock.now();
+                    self.observing.now = now;
+                }
+                self.finished.extend(finish.map(|finish| (handle, finish)));
+            } else if let Some(received) = self.intake.next_received() {
+                self.accept(now, received);
+            } else {
+                // Messages whose lease had ended made room.
+                return count > 0 || self.stats.outstanding != outstanding;
+            }
+        }
+        true
+    }
+
+    /// Polls the handlers that were woken.
+    fn poll_handlers<F: Future<Output = Finish>>(
+        &mut self,
+        handlers: &mut Slots<F>,
+        is_inline: bool,
+        watch: &mut Stopwatch,
+    ) {
         if std::mem::take(&mut self.is_cancelling) && is_inline {
             handlers.cancel(&mut self.finished);
         }
-        let Self {
-            shared,
-            table,
-            finished,
-            observing,
-            ..
-        } = self;
-        // Relaxed: inline handlers are polled right here.
-        shared.poll_ended.store(now.as_nanos(), Ordering::Relaxed);
-        let polled = |handle| {
-            if !is_inline {
-                return;
+        handlers.poll(|handle, finish| {
+            if is_inline {
+                self.time_poll(handle, watch);
             }
-            // Polls follow one another, so that the end of one is the start of the next and one
-            // clock read per poll is enough.
-            let took = shared.chain_poll();
-            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-            observing.slowest_poll = observing.slowest_poll.max(nanos);
-            if took > shared.slow_poll
-                && let Some(lease) = table.get(handle)
-            {
-                lease.owner.delivery.check_poll(took);
-            }
-        };
-        handlers.poll(polled, finished);
-        Instant::from_nanos(shared.poll_ended.load(Ordering::Relaxed))
+            self.finished.extend(finish.map(|finish| (handle, finish)));
+        });
+    }
+
+    /// Reports the poll that has just ended if it was a long one; returns how long it took.
+    fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> Duration {
+        let took = watch.lap(&*self.shared.clock);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.observing.slowest_poll = self.observing.slowest_poll.max(nanos);
+        if took > self.shared.slow_poll
+            && let Some(lease) = self.table.get(handle)
+        {
+            lease.owner.delivery.check_poll(took);
+        }
+        took
     }
 
     fn handle_finished(&mut self, now: Instant) -> bool {

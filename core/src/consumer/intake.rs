@@ -16,6 +16,8 @@ use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, P
 #[derive(Default)]
 pub(super) struct Intake<'a> {
     source: Source,
+    /// What was received and not yet taken up.
+    received: std::vec::IntoIter<Received>,
     call: Option<BoxFuture<'a, Answer<Vec<Received>>>>,
     retry_at: Instant,
     failures: u32,
@@ -59,8 +61,14 @@ impl Intake<'_> {
         }
     }
 
+    /// Whether nothing will come any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.source == Source::Closed
+        self.source == Source::Closed && self.received.len() == 0
+    }
+
+    /// The next message to take up.
+    pub(super) fn next_received(&mut self) -> Option<Received> {
+        self.received.next()
     }
 
     /// Whether messages come, as far as the broker says.
@@ -73,6 +81,9 @@ impl Engine<'_> {
     pub(super) fn poll_intake(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut is_busy = false;
         for _ in 0..CALLS_PER_PASS {
+            if self.intake.received.len() > 0 {
+                break;
+            }
             if self.intake.call.is_none() {
                 let Some(pull) = self.next_pull() else { break };
                 if now < self.intake.retry_at {
@@ -186,10 +197,8 @@ impl Engine<'_> {
                 if batch.is_empty() {
                     self.intake.close_for_good();
                 }
-                for received in batch {
-                    self.accept(now, received);
-                }
                 self.compact_waiting();
+                self.intake.received = batch.into_iter();
             }
             Answer::Retryable(error) => {
                 let mut failures = self.intake.failures;
@@ -202,7 +211,7 @@ impl Engine<'_> {
     }
 
     /// Takes up one message; what comes after the stop is released.
-    fn accept(&mut self, now: Instant, received: Received) {
+    pub(super) fn accept(&mut self, now: Instant, received: Received) {
         let Received { message, deadline } = received;
         self.stats.totals.received += 1;
         self.stats.totals.redelivered += u64::from(message.attempt > 1);

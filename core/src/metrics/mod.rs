@@ -47,6 +47,7 @@ pub struct Metrics {
     /// How much later than it wanted to be the consumer was woken by its clock.
     pub timer_lag: Histogram,
     /// Polls of handlers: of each poll of `run()`, the slowest. While it lasts, nothing else is
-    /// done on its thread.
+    /// done on its thread. As precise as [`Clock::now_coarse`](crate::Clock::now_coarse) if the
+    /// threshold of slow polls is 100 ms or more.
     pub slowest_poll: Histogram,
 }

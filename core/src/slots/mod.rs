@@ -78,26 +78,24 @@ impl<F: Future<Output = Finish>> Slots<F> {
         self.banks.iter().all(|bank| bank.ready.sleep())
     }
 
-    /// Takes a handler in, to be polled in the next pass; returns in which slot it is. There must be
-    /// room.
-    pub(crate) fn insert(&mut self, handle: Handle, future: F) -> usize {
+    /// Takes a handler in and polls it for the first time; returns in which slot it is, and how it
+    /// ended if it has. There must be room.
+    pub(crate) fn start(&mut self, handle: Handle, future: F) -> (usize, Option<Finish>) {
         let index = self.free.pop().unwrap_or_else(|| self.add());
         let slot = &mut self.slots[index];
         slot.handle = Some(handle);
         slot.future.set(Some(future));
-        let (ready, first) = self.bank_of(index);
-        ready.add(index - first);
-        index
+        let finish = slot.poll();
+        if finish.is_some() {
+            slot.handle = None;
+            self.free.push(index);
+        }
+        (index, finish)
     }
 
-    /// Polls every handler that was woken, once, and pushes those that ended to `finished`.
-    ///
-    /// `polled` is told of every poll, when it has ended.
-    pub(crate) fn poll(
-        &mut self,
-        mut polled: impl FnMut(Handle),
-        finished: &mut Vec<(Handle, Finish)>,
-    ) {
+    /// Polls every handler that was woken, once; `polled` is told of each, and how it ended if it
+    /// has.
+    pub(crate) fn poll(&mut self, mut polled: impl FnMut(Handle, Option<Finish>)) {
         let Self {
             slots, free, banks, ..
         } = self;
@@ -110,12 +108,11 @@ impl<F: Future<Output = Finish>> Slots<F> {
                 return;
             };
             let finish = slot.poll();
-            polled(handle);
-            if let Some(finish) = finish {
+            if finish.is_some() {
                 slot.handle = None;
                 free.push(index);
-                finished.push((handle, finish));
             }
+            polled(handle, finish);
         };
         for bank in banks {
             bank.ready.take_all(|first, word| {

@@ -43,11 +43,11 @@ pub struct SmolClock;
 
 impl Clock for SmolClock {
     fn now(&self) -> Instant {
-        let boot_time = clock_gettime(ClockId::Boottime);
-        // Boot time starts at zero and only grows, so that neither conversion can fail.
-        let seconds = u64::try_from(boot_time.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(boot_time.tv_nsec).unwrap_or(0);
-        Instant::ZERO + Duration::new(seconds, nanos)
+        read(ClockId::Boottime)
+    }
+
+    fn now_coarse(&self) -> Instant {
+        read(ClockId::MonotonicCoarse)
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
@@ -113,6 +113,14 @@ impl Spawn for SmolSpawn {
         .detach();
         Ok(())
     }
+}
+
+fn read(clock: ClockId) -> Instant {
+    let time = clock_gettime(clock);
+    // Both clocks start at zero and only grow, so that neither conversion can fail.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    Instant::from_nanos(seconds * 1_000_000_000 + nanos)
 }
 
 /// The longest step of a sleep: bounds how late a lease is noticed after a resume.
