@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::{BrokerError, Phase};
+use crate::{BrokerError, HookEnd, Phase};
 
 /// What [`Consumer::run`](crate::Consumer::run) returns: what became of every delivery.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ use crate::{BrokerError, Phase};
 pub struct Report {
     /// The counts.
     pub totals: Totals,
+    /// How the hooks after the stop ended, in their order.
+    pub hooks: Vec<HookEnd>,
     /// Why the consumer stopped by itself; `None` when it was told to, or when its source ended.
     pub error: Option<Failure>,
 }

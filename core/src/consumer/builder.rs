@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::task::Spawn;
 
+use super::hooks::Hook;
 use crate::control::Shared;
 use crate::handler::Execution;
 use crate::{
@@ -35,7 +36,7 @@ pub struct Builder<B, C, H> {
     broker: B,
     clock: C,
     execution: H,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl Builder<NoBroker, NoClock, NoHandler> {
@@ -347,6 +348,7 @@ pub(super) struct Settings {
     pub(super) failure_plan: Plan,
     pub(super) seed: u64,
     pub(super) observer: Option<Observer>,
+    pub(super) hooks: Vec<Hook>,
 }
 
 impl Default for Settings {
@@ -371,6 +373,7 @@ impl Default for Settings {
             },
             seed: 0,
             observer: None,
+            hooks: Vec::new(),
         }
     }
 }

@@ -381,6 +381,7 @@ impl<'a> Engine<'a> {
         let totals: Totals = self.stats.totals;
         Report {
             totals,
+            hooks: Vec::new(),
             error: self.failure.take(),
         }
     }

@@ -6,6 +6,7 @@ mod changing;
 mod delivering;
 mod engine;
 mod handling;
+mod hooks;
 mod intake;
 mod observing;
 mod parking;
@@ -22,7 +23,8 @@ use async_channel::Receiver;
 pub use builder::{Builder, NoBroker, NoClock, NoHandler};
 
 use builder::Settings;
-use engine::Engine;
+use engine::{Engine, drop_quietly};
+use hooks::Hooks;
 
 use crate::control::Shared;
 use crate::handler::Execution;
@@ -55,7 +57,8 @@ impl<E: Execution> Consumer<E> {
         self.control.clone()
     }
 
-    /// Consumes until [`Control::stop`], the end of the source, or a failure of the broker.
+    /// Consumes until [`Control::stop`], the end of the source, or a failure of the broker; then
+    /// does what was to be done [after the stop](Builder::after_stop).
     ///
     /// # Cancel safety
     ///
@@ -65,15 +68,29 @@ impl<E: Execution> Consumer<E> {
         let Self {
             broker,
             execution,
-            settings,
+            mut settings,
             shared,
             control,
             stops,
         } = self;
+        let hooks = std::mem::take(&mut settings.hooks);
+        let clock = Arc::clone(&shared.clock);
+        let late_stops = Box::pin(stops.clone());
         let mut engine = Engine::new(&*broker, settings, shared, stops);
         let mut handlers = Slots::new(engine.handlers_max());
         let start = |delivery| execution.execute(delivery);
-        let report = poll_fn(|cx| engine.poll(cx, &mut handlers, &start, E::IS_INLINE)).await;
+        let mut report = poll_fn(|cx| engine.poll(cx, &mut handlers, &start, E::IS_INLINE)).await;
+        let requests = engine.shutdown.requests;
+        // Before the hooks, which may take away what handlers need.
+        drop(handlers);
+        drop(engine);
+        drop_quietly(execution);
+        let after_stop = Hooks {
+            clock: &*clock,
+            requests,
+            stops: late_stops,
+        };
+        report.hooks = after_stop.run(hooks).await;
         // Kept until now: without any sender a stop could not be waited for.
         drop(control);
         report

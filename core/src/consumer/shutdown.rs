@@ -15,7 +15,7 @@ use crate::{Event, Failure, Instant, Phase, Plan, Settle};
 pub(super) struct Shutdown {
     /// When the present phase ends at the latest.
     pub(super) deadline: Option<Instant>,
-    requests: u32,
+    pub(super) requests: u32,
     plan: Plan,
 }
 
@@ -180,3 +180,6 @@ impl Engine<'_> {
         }
     }
 }
+
+/// Which request to stop is one to wait for nothing any more.
+pub(super) const GIVE_UP: u32 = 3;

@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod failures;
+mod hooks;
 mod leases;
 mod observing;
 mod pace;
