@@ -21,6 +21,9 @@ use crate::{Instant, LeaseToken, Message, MessageId};
 /// - `settle` and `extend` answer per item, in the order of the batch. Both are idempotent: a
 ///   second settlement under the same lease is [`Outcome::Gone`], not an error.
 /// - After an error classified [`BrokerError::Permanent`] every later call fails the same way.
+///
+/// The `contract` module of `mayhem-sim` checks an implementation against these duties, and the
+/// guide `docs/write-a-broker-adapter.md` beside this crate tells how to write one.
 pub trait Broker: Send + Sync {
     /// Waits for the next messages; see [`Pull`]. An empty batch says that the source has ended.
     /// There is never more than one such call at a time.
@@ -76,7 +79,8 @@ pub enum Pull {
     /// on. A broker that leases only what it returns waits for ever.
     Hold,
     /// Stop the source: lease nothing more, and return, without waiting for new messages, all that
-    /// is leased and was not yet returned. The consumer repeats it until the batch is empty.
+    /// is leased and was not yet returned. The consumer repeats it until the batch is empty; every
+    /// later call, a `Next` too, finds it empty at once.
     Close,
 }
 

@@ -1,7 +1,7 @@
 //! Contract suites, specs and rigs over the whole workspace; what several of them share.
 
+pub mod broker_worlds;
 pub mod contract;
-pub mod contract_broker;
 pub mod rig;
 
 #[cfg(doctest)]

@@ -1,180 +1,43 @@
-//! The broker port's contract on the durable local broker, and on the simulated one beside it.
+//! What the durable local broker promises beyond the port's contract.
 
-use std::fmt;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use futures::executor::block_on;
-use futures::future::LocalBoxFuture;
-use mayhem_bridge::{BlockingPool, JobContext, inventory};
-use mayhem_core::{
-    Broker, BrokerError, Clock, Extension, Instant, LeaseToken, MessageId, Outcome, Pull, Settle,
-    Settlement,
-};
+use mayhem_bridge::{JobContext, inventory};
+use mayhem_core::{Broker, BrokerError, Extension, LeaseToken, Outcome, Pull, Settle, Settlement};
 use mayhem_local::LocalBroker;
-use mayhem_sim::{Fate, SimBroker, SimSettings, Simulation};
-use mayhem_smol::SmolClock;
-use mayhem_tests::contract_broker::World;
-use tempfile::TempDir;
-use vendor_sdk::{Client, Options, Stats, SubscribeOptions};
+use mayhem_sim::contract::World;
+use mayhem_tests::broker_worlds::{self, TOPIC};
+use vendor_sdk::{Options, Stats};
 
-const TOPIC: &str = "contract";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The durable broker, in real time.
-#[derive(Debug)]
+/// The world, and a broker on it.
 struct Local {
+    // First: it goes before what it stands on.
     broker: LocalBroker,
-    client: Client,
-    pool: BlockingPool,
-    // Last: the folder goes after what lives in it.
-    folder: TempDir,
+    world: broker_worlds::Local<2>,
 }
 
 impl Local {
     fn new(lease: Duration, options: Options) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let client = Client::open(&folder.path().join("queue"), options).expect("it opens");
-        let pool = BlockingPool::builder().name("store").threads(2).build();
-        let options = SubscribeOptions {
-            lease,
-            max_outstanding: 64,
-            ..SubscribeOptions::new(TOPIC)
-        };
-        let broker = LocalBroker::open(client.clone(), "contract", options, pool.clone());
+        let world = broker_worlds::Local::new(lease, options);
         Self {
-            broker: broker.expect("it subscribes"),
-            client,
-            pool,
-            folder,
+            broker: world.subscribe(),
+            world,
         }
     }
-}
 
-impl World for Local {
     fn open(lease: Duration) -> Self {
         Self::new(lease, Options::default())
     }
-
-    fn broker(&self) -> &dyn Broker {
-        &self.broker
-    }
-
-    fn publish(&self, payload: &[u8]) -> MessageId {
-        let ids = self.client.publish(TOPIC, vec![payload.to_vec().into()]);
-        ids.expect("published")[0].to_string().into()
-    }
-
-    fn now(&self) -> Instant {
-        SmolClock.now()
-    }
-
-    fn dead_reason(&self, id: &MessageId) -> Option<String> {
-        let letters = self.client.dead_letters(TOPIC).expect("read");
-        letters
-            .into_iter()
-            .find(|letter| letter.id.to_string() == id.as_str())
-            .map(|letter| letter.reason)
-    }
-
-    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
-        block_on(future);
-    }
-}
-
-/// The simulated broker, in virtual time.
-struct Simulated {
-    simulation: Simulation,
-    broker: SimBroker,
-}
-
-impl fmt::Debug for Simulated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulated").finish_non_exhaustive()
-    }
-}
-
-impl World for Simulated {
-    fn open(lease: Duration) -> Self {
-        let simulation = Simulation::new(1);
-        let settings = SimSettings {
-            lease,
-            ..SimSettings::default()
-        };
-        Self {
-            broker: SimBroker::new(&simulation, settings),
-            simulation,
-        }
-    }
-
-    fn broker(&self) -> &dyn Broker {
-        &self.broker
-    }
-
-    fn publish(&self, payload: &[u8]) -> MessageId {
-        self.broker.publish(payload)
-    }
-
-    fn now(&self) -> Instant {
-        self.simulation.clock().now()
-    }
-
-    fn dead_reason(&self, id: &MessageId) -> Option<String> {
-        match self.broker.truth(id).fate {
-            Fate::Dead { reason } => Some(reason),
-            _ => None,
-        }
-    }
-
-    fn block_on(&self, future: LocalBoxFuture<'_, ()>) {
-        self.simulation.run(future).expect("nothing hangs");
-    }
-}
-
-macro_rules! broker_contract {
-    ($($module:ident: $world:ident)*) => {
-        $(
-            mod $module {
-                use mayhem_tests::contract_broker;
-
-                broker_contract! { @tests $world:
-                    a_message_is_received_under_a_lease
-                    a_batch_is_never_larger_than_was_asked_for
-                    an_ack_is_final
-                    a_second_settlement_is_gone
-                    a_nacked_message_is_delivered_again
-                    a_delayed_nack_is_not_delivered_early
-                    only_counted_nacks_are_attempts
-                    a_lease_that_runs_out_is_delivered_again
-                    an_extension_holds_the_lease
-                    a_dead_message_goes_to_the_dead_letters
-                    outcomes_come_in_the_order_of_the_batch
-                    a_dropped_receive_loses_nothing
-                    a_hold_loses_nothing_and_ends_with_the_next_pull
-                    a_close_returns_what_is_leased_and_then_nothing
-                }
-            }
-        )*
-    };
-    (@tests $world:ident: $($name:ident)*) => {
-        $(
-            #[test]
-            fn $name() {
-                contract_broker::$name::<super::$world>();
-            }
-        )*
-    };
-}
-
-broker_contract! {
-    durable: Local
-    simulated: Simulated
 }
 
 #[test]
 fn a_lease_that_is_no_token_of_ours_is_gone_and_its_neighbours_are_not() {
     let local = Local::open(MINUTE);
-    local.publish(b"message");
+    local.world.publish(b"message");
     block_on(async {
         let received = local
             .broker
@@ -209,7 +72,7 @@ fn a_lease_that_is_no_token_of_ours_is_gone_and_its_neighbours_are_not() {
 fn a_close_leaves_no_message_leased_that_was_not_returned() {
     let local = Local::open(MINUTE);
     for number in 0..50 {
-        local.publish(&[number]);
+        local.world.publish(&[number]);
     }
     let returned = block_on(async {
         let mut returned = local
@@ -227,7 +90,7 @@ fn a_close_leaves_no_message_leased_that_was_not_returned() {
         }
     });
     let leased = returned as u64;
-    let stats = local.client.stats(TOPIC).unwrap();
+    let stats = local.world.client.stats(TOPIC).unwrap();
     assert_eq!(
         stats,
         Stats {
@@ -263,14 +126,14 @@ fn a_hold_leases_nothing_more_until_the_next_pull() {
             let job = move |_: &JobContext| {
                 meeting.wait();
             };
-            local.pool.run_async("meet", job)
+            local.world.pool.run_async("meet", job)
         };
         let (one, two) = futures::join!(meet(1), meet(2));
         one.and(two).unwrap();
 
-        local.publish(b"later");
+        local.world.publish(b"later");
         assert!(futures::poll!(&mut hold).is_pending());
-        let stats = local.client.stats(TOPIC).unwrap();
+        let stats = local.world.client.stats(TOPIC).unwrap();
         assert_eq!((stats.ready, stats.leased), (1, 0));
 
         drop(hold);
@@ -284,10 +147,10 @@ fn a_close_frees_a_callback_that_waits_for_room() {
     // Leases of a millisecond run out unread, so the SDK delivers more than there is room for.
     let local = Local::open(Duration::from_millis(1));
     for number in 0..64 {
-        local.publish(&[number]);
+        local.world.publish(&[number]);
     }
     let delivered = || {
-        let browsed = local.client.browse(TOPIC).expect("read");
+        let browsed = local.world.client.browse(TOPIC).expect("read");
         browsed
             .iter()
             .map(|message| message.deliveries)
@@ -312,7 +175,7 @@ fn a_latched_file_is_a_permanent_error_of_every_call() {
         ..Options::default()
     };
     let local = Local::new(MINUTE, options);
-    local.publish(b"message");
+    local.world.publish(b"message");
     block_on(async {
         let held = local
             .broker
@@ -321,6 +184,7 @@ fn a_latched_file_is_a_permanent_error_of_every_call() {
             .unwrap()
             .remove(0);
         local
+            .world
             .client
             .publish(TOPIC, vec![vec![0; 300 << 10].into()])
             .unwrap_err();
@@ -349,13 +213,12 @@ fn a_latched_file_is_a_permanent_error_of_every_call() {
         let error = local.broker.receive(Pull::Close).await.unwrap_err();
         assert!(matches!(error, BrokerError::Permanent(_)), "{error:?}");
     });
-    assert!(local.folder.path().is_dir());
 }
 
 #[test]
 fn a_pool_that_is_shut_down_is_a_permanent_error() {
     let local = Local::open(MINUTE);
-    local.publish(b"message");
+    local.world.publish(b"message");
     block_on(async {
         let held = local
             .broker
@@ -363,7 +226,7 @@ fn a_pool_that_is_shut_down_is_a_permanent_error() {
             .await
             .unwrap()
             .remove(0);
-        assert!(local.pool.shutdown(MINUTE).is_clean());
+        assert!(local.world.pool.shutdown(MINUTE).is_clean());
         let settlement = Settlement {
             id: held.message.id,
             lease: held.message.lease,

@@ -48,6 +48,7 @@
 mod broker;
 mod check;
 mod clock;
+pub mod contract;
 mod executor;
 mod explore;
 mod fingerprint;
