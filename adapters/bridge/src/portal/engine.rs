@@ -89,9 +89,9 @@ impl<H: Host> Engine<H> {
                     alarm.set(cx);
                     self.work(&mut budget, &mut before);
                     let is_done = self.queue.is_empty() && self.ready.is_empty();
-                    if is_done && shared.spin_for_work() {
-                        before = Instant::now();
-                    } else if is_done && bug("a_fruitless_spin_is_trusted") {
+                    // Heard of work or not: the next look is under the lock.
+                    let is_idle = is_done && !shared.spin_for_work(&mut before);
+                    if is_idle && bug("a_fruitless_spin_is_trusted") {
                         shared.lock().driver = alarm.waker.take();
                         return Poll::Pending;
                     }

@@ -11,7 +11,9 @@ use crate::context::{Place, is_inside};
 use crate::inventory::Presence;
 use crate::panic::{discard, wake};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, bug, thread, unique_id};
+use crate::sync::{
+    Arc, Condvar, Instant, Mutex, MutexGuard, OwnLine, bug, plain, thread, unique_id,
+};
 
 pub(super) struct Shared {
     pub(super) id: u64,
@@ -278,12 +280,16 @@ impl Shared {
         self.lock().phase == Phase::Cancelling
     }
 
-    /// Looks for work `spin` times without the lock; whether there is some.
-    pub(super) fn spin_for_work(&self) -> bool {
-        for _ in 0..self.spin {
+    /// Looks for work `spin` times without the lock; whether there is some. Keeps `now` up to
+    /// date to within a few looks: read only once there is work, the clock would delay it.
+    pub(super) fn spin_for_work(&self, now: &mut plain::Instant) -> bool {
+        for look in 0..self.spin {
             // Relaxed: only a hint, the driver looks again under the lock.
             if self.has_work.0.load(Ordering::Relaxed) {
                 return true;
+            }
+            if look % LOOKS_PER_CLOCK == LOOKS_PER_CLOCK - 1 {
+                *now = plain::Instant::now();
             }
             std::hint::spin_loop();
         }
@@ -353,3 +359,6 @@ impl State {
         self.is_gone || self.phase == Phase::Cancelling
     }
 }
+
+/// Looks for work between two looks at the clock: some hundred nanoseconds.
+const LOOKS_PER_CLOCK: u32 = 32;
