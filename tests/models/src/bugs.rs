@@ -248,4 +248,8 @@ pub(crate) const BUGS: &[(&str, &str)] = &[
     ("a_nested_job_waits_for_room", "a_pool_in_many_hands"),
     ("a_fruitless_spin_is_trusted", "a_portal_in_many_hands"),
     ("a_lender_forgets_its_wake", "a_pool_in_many_hands"),
+    (
+        "the_last_spawned_job_ends_in_silence",
+        "a_portal_in_many_hands",
+    ),
 ];

@@ -1,11 +1,12 @@
 //! Handles that are waited for, cancelled, dropped, while the driver ends in one way or another.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_bridge::{
     Close, Driver, JoinError, Portal, PortalHandle, PortalStats, SubmitError, Unwound,
 };
@@ -13,7 +14,7 @@ use mayhem_bridge::{
 use super::pick;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::world::{Counted, Tally, block_on, explore, join, pass_time, spawn};
+use crate::world::{Counted, JoinHandle, Tally, block_on, explore, join, pass_time, spawn};
 
 const SUBMITTERS: usize = 3;
 const FUTURES: usize = 2;
@@ -48,10 +49,15 @@ pub(super) fn a_portal_in_many_hands() {
             let portal = Arc::clone(&portal);
             move || portal.close([Close::Drain, Close::Cancel][pick(2)])
         });
-        drive_somehow(driver);
+        let tasks = Tasks::default();
+        drive_somehow(match pick(3) {
+            0 => driver.spawner(tasks.clone()),
+            _ => driver,
+        });
         let accepted: usize = submitters.into_iter().map(join).sum();
         join(closer);
         join(time);
+        tasks.join();
 
         let stats = portal.stats();
         assert_eq!(
@@ -68,6 +74,29 @@ pub(super) fn a_portal_in_many_hands() {
         let ends = stats.completed + stats.cancelled + stats.closed + stats.panicked;
         assert_eq!((stats.accepted, stats.panicked), (ends, 0));
     });
+}
+
+/// An executor with a thread for every task.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Tasks {
+    /// Waits for all that there will be: call it once the driver has gone.
+    fn join(&self) {
+        let threads = std::mem::take(&mut *self.0.lock().unwrap());
+        threads.into_iter().for_each(join);
+    }
+}
+
+impl Spawn for Tasks {
+    fn spawn_obj(&self, task: FutureObj<'static, ()>) -> Result<(), SpawnError> {
+        if pick(4) == 0 {
+            return Err(SpawnError::shutdown());
+        }
+        let thread = spawn(move || block_on(task));
+        self.0.lock().unwrap().push(thread);
+        Ok(())
+    }
 }
 
 /// Polls the driver to its end, or drops it after some polls.
