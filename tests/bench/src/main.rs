@@ -99,6 +99,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Instructions, bridge::instructions),
         (Suite::Engine, engine::fan_out),
         (Suite::Leases, leases::keep),
+        (Suite::Leases, leases::kept::keep),
         (Suite::Local, local::publish_to_ack),
     ];
     if !arguments.json && cfg!(debug_assertions) {

@@ -85,6 +85,12 @@ pub(crate) enum Unit {
     /// Allocations per message, the message's own apart; less is better.
     #[serde(rename = "allocs/msg")]
     AllocationsPerMessage,
+    /// How many times what it is compared with; less is better.
+    #[serde(rename = "x")]
+    Times,
+    /// Seconds of a processor per second; less is better.
+    #[serde(rename = "cores")]
+    Cores,
     /// Instructions per message; less is better.
     #[serde(rename = "instr/msg")]
     InstructionsPerMessage,
@@ -100,16 +106,18 @@ impl Unit {
             Self::MessagesPerSecond => "msg/s",
             Self::NanosPerWake => "ns/wake",
             Self::AllocationsPerMessage => "allocs/msg",
+            Self::Times => "x",
+            Self::Cores => "cores",
             Self::InstructionsPerMessage => "instr/msg",
         }
     }
 
     /// Digits after the point that are not noise.
     pub(crate) fn digits(self) -> usize {
-        if self == Self::AllocationsPerMessage {
-            4
-        } else {
-            1
+        match self {
+            Self::AllocationsPerMessage | Self::Cores => 4,
+            Self::Times => 2,
+            _ => 1,
         }
     }
 

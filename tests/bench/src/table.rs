@@ -4,8 +4,13 @@ use std::fmt::Write;
 
 use crate::measure::{OURS, Row};
 
-/// One case as lines, with how many times as good ours is as each peer.
+/// Each case as lines, with how many times as good ours is as each peer.
 pub(crate) fn render(rows: &[Row]) -> String {
+    let cases = rows.chunk_by(|one, next| one.case == next.case);
+    cases.map(render_case).collect()
+}
+
+fn render_case(rows: &[Row]) -> String {
     let Some(first) = rows.first() else {
         return String::new();
     };

@@ -113,5 +113,8 @@ const TARGETS: &[Target] = &[
     target("engine", AtMost(150.0)),
     target("engine", Beats("tokio_task_per_message", 8.0)),
     target("engine", Beats("futures_unordered_no_lease", 1.5)),
+    target("lease_calls", AtMost(1.2)),
+    target("lease_calls_peak", AtMost(1.5)),
+    target("lease_upkeep", AtMost(0.01)),
     target("local_broker", AtLeast(50_000.0)),
 ];

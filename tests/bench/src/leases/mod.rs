@@ -1,5 +1,7 @@
 //! Processor time to keep many leases alive while nothing else happens.
 
+pub(crate) mod kept;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
