@@ -173,7 +173,8 @@ pub enum Phase {
     Draining,
     /// Handlers have been cancelled; shielded work may finish, for [`Plan::grace`].
     Grace,
-    /// Only settlements are left, for [`Plan::flush`].
+    /// Only settlements are left, and tasks that were cancelled and have not ended, for
+    /// [`Plan::flush`].
     Flushing,
     /// Nothing is left.
     Closed,
