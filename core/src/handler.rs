@@ -86,23 +86,29 @@ where
     const IS_INLINE: bool = false;
 
     async fn execute(&self, delivery: Delivery) -> Finish {
-        let (sender, receiver) = oneshot::channel();
-        let handler = Arc::clone(&self.handler);
-        let task = async move {
-            let handling = async { handler(&delivery).await };
-            let finish = isolate(&SpawnedWatch::new(&delivery), handling)
-                .await
-                .into();
-            drop(handler);
-            // Ignored: the consumer has given the delivery up.
-            let _ = sender.send(finish);
-        };
+        let (handler, view) = (Arc::clone(&self.handler), delivery.clone());
+        let (task, ended) = task(delivery, async move { handler(&view).await });
         let spawning = async { self.spawn.spawn_obj(FutureObj::new(Box::new(task))) };
         match isolate(&Unwatched, spawning).await {
-            Isolated::Done(Ok(())) => receiver.await.unwrap_or(Finish::Dropped),
+            Isolated::Done(Ok(())) => ended.await.unwrap_or(Finish::Dropped),
             _ => Finish::Refused,
         }
     }
+}
+
+/// The task that handles a delivery, and what tells how the handler ended.
+pub(crate) fn task(
+    delivery: Delivery,
+    handling: impl Future<Output = Verdict>,
+) -> (impl Future<Output = ()>, oneshot::Receiver<Finish>) {
+    let (sender, ended) = oneshot::channel();
+    let task = async move {
+        let watch = SpawnedWatch::new(&delivery);
+        let finish = isolate(&watch, handling).await.into();
+        // Ignored: the consumer has given the delivery up.
+        let _ = sender.send(finish);
+    };
+    (task, ended)
 }
 
 impl<H> fmt::Debug for Inline<H> {
@@ -133,7 +139,7 @@ impl<T: Into<Finish>> From<Isolated<T>> for Finish {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<H> Sealed for super::Inline<H> {}
     impl<S, F> Sealed for super::Spawned<S, F> {}

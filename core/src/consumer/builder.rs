@@ -89,18 +89,7 @@ impl<B, H> Builder<B, NoClock, H> {
 impl<B, C> Builder<B, C, NoHandler> {
     /// What to do with a message, inside the consumer's own future. May be `!Send`.
     pub fn handler<H: Handler>(self, handler: H) -> Builder<B, C, Inline<H>> {
-        let Self {
-            broker,
-            clock,
-            settings,
-            ..
-        } = self;
-        Builder {
-            broker,
-            clock,
-            execution: Inline(handler),
-            settings,
-        }
+        self.execution(|_| Inline(handler))
     }
 
     /// What to do with a message, as a task of an executor: handlers use all of its threads.
@@ -112,20 +101,23 @@ impl<B, C> Builder<B, C, NoHandler> {
         S: Spawn,
         F: for<'a> Fn(&'a Delivery) -> BoxFuture<'a, Verdict> + Send + Sync + 'static,
     {
+        let handler = Arc::new(handler);
+        self.execution(|_| Spawned { spawn, handler })
+    }
+}
+
+impl<B, C, H> Builder<B, C, H> {
+    pub(crate) fn execution<E>(self, execution: impl FnOnce(H) -> E) -> Builder<B, C, E> {
         let Self {
             broker,
             clock,
+            execution: present,
             settings,
-            ..
         } = self;
-        let execution = Spawned {
-            spawn,
-            handler: Arc::new(handler),
-        };
         Builder {
             broker,
             clock,
-            execution,
+            execution: execution(present),
             settings,
         }
     }

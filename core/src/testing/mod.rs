@@ -4,7 +4,8 @@
 mod broker;
 mod clock;
 mod rig;
+mod tasks;
 
 pub(crate) use broker::{Fault, TestBroker};
 pub(crate) use clock::ManualClock;
-pub(crate) use rig::{LocalSpawn, Rig, millis, seconds};
+pub(crate) use rig::{LocalSpawn, Rig, SpawnedRig, millis, seconds};

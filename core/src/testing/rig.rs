@@ -1,15 +1,17 @@
 //! Drives a consumer: polls it only when it was woken, and turns the clock when nothing is awake.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use futures::executor::LocalSpawner;
+use futures::executor::{LocalPool, LocalSpawner};
 use futures::task::{FutureObj, LocalFutureObj, LocalSpawn as _, Spawn, SpawnError};
 
+use super::tasks::{Mode, OnPool};
 use super::{ManualClock, TestBroker};
 use crate::control::lock;
 use crate::{Broker, Builder, Clock, Consumer, Event, NoHandler, Report};
@@ -22,15 +24,23 @@ pub(crate) const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-pub(crate) struct Rig {
+/// Runs handlers inside `run()`.
+pub(crate) type Rig = RigOf<NoHandler>;
+
+/// Runs handlers as tasks of a pool, which is driven along.
+pub(crate) type SpawnedRig = RigOf<OnPool>;
+
+pub(crate) struct RigOf<M> {
     pub(crate) clock: ManualClock,
     pub(crate) broker: TestBroker,
     events: Arc<Mutex<Vec<Event>>>,
     flag: Arc<Flag>,
     run: Option<Pin<Box<dyn Future<Output = Report>>>>,
+    pool: LocalPool,
+    mode: PhantomData<M>,
 }
 
-impl Rig {
+impl<M: Mode> RigOf<M> {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::default();
         let broker = TestBroker::new(&clock);
@@ -40,17 +50,20 @@ impl Rig {
             events: Arc::default(),
             flag: Arc::default(),
             run: None,
+            pool: LocalPool::new(),
+            mode: PhantomData,
         }
     }
 
     /// A builder with leases of 10 s and every event written down.
-    pub(crate) fn builder(&self) -> Builder<Arc<dyn Broker>, Arc<dyn Clock>, NoHandler> {
+    pub(crate) fn builder(&self) -> Builder<Arc<dyn Broker>, Arc<dyn Clock>, M> {
         let events = Arc::clone(&self.events);
         Consumer::builder()
             .broker(self.broker.clone())
             .clock(self.clock.clone())
             .lease(seconds(10))
             .on_event(move |event| lock(&events).push(event.clone()))
+            .execution(|_| M::new(&self.pool))
     }
 
     pub(crate) fn start(&mut self, run: impl Future<Output = Report> + 'static) {
@@ -61,6 +74,7 @@ impl Rig {
     /// Polls until nothing is awake.
     pub(crate) fn settle(&mut self) -> Option<Report> {
         for _ in 0..POLLS_MAX {
+            self.pool.run_until_stalled();
             if !self.flag.is_woken.swap(false, Ordering::SeqCst) {
                 return None;
             }
@@ -115,6 +129,7 @@ impl Rig {
     /// Drops the consumer in the middle of what it does.
     pub(crate) fn abort(&mut self) {
         self.run = None;
+        self.pool.run_until_stalled();
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::testing::{Rig, millis, seconds};
+use super::testing::{Rig, millis, seconds};
 use crate::{Delivery, Event, Handler, Report, Verdict};
 
 const MIN: Duration = Duration::from_secs(10);

@@ -4,8 +4,8 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
+use super::testing::{Fault, LocalSpawn, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Failure, Verdict};
 
 #[test]

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
+use super::testing::{Fault, ManualClock, Rig, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, ManualClock, Rig, seconds};
 use crate::{Clock, Control, Delivery, HookEnd, HookOutcome, Phase, Plan, Report, Verdict};
 
 /// What hooks did, and when, in seconds.

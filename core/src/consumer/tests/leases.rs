@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
+use super::testing::{Fault, ManualClock, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, ManualClock, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Handler, Outcome, Plan, Verdict};
 
 /// Sleeps, then acks.

@@ -1,7 +1,8 @@
-//! The consumer end to end, in hand-turned time.
+//! The consumer end to end, in hand-turned time: with handlers inside `run()`, and as tasks.
 
 mod adaptive;
 mod failures;
+mod fairness;
 mod hooks;
 mod leases;
 mod observing;
@@ -12,6 +13,9 @@ mod poison;
 mod settlements;
 mod shields;
 mod shutdown;
+mod spawned;
 mod storms;
 mod timeouts;
 mod verdicts;
+
+use crate::testing;

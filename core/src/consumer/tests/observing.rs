@@ -1,7 +1,7 @@
 use futures::FutureExt;
 use futures::executor::LocalPool;
 
-use crate::testing::{Fault, LocalSpawn, Rig, millis, seconds};
+use super::testing::{Fault, LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Health, Instant, Plan, Verdict};
 
 const HEALTHY: Health = Health {

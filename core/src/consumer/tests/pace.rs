@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::testing::{Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Instant, Plan, Rate, Verdict};
 
 /// A handler that takes a while, and when it was started.

@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::testing::{ManualClock, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{ManualClock, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Handler, Outcome, Plan, Settle, Verdict};
 
 /// Starts of handlers: when, in ms, which message, which attempt.

@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
+use super::testing::{Fault, Rig, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, Rig, seconds};
 use crate::{Clock, Delivery, Event, Failure, Instant, Plan, Settle, Verdict};
 
 /// A handler that takes a second, and what it was given.

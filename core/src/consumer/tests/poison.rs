@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
+use super::testing::{Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Outcome, Plan, Settle, Verdict};
 
 fn poisoned(rig: &Rig) -> usize {

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::testing::{Fault, ManualClock, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, ManualClock, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Handler, Outcome, Settle, Verdict};
 
 /// Sleeps, then acks.

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::future::pending;
 
-use crate::testing::{LocalSpawn, Rig, millis, seconds};
+use super::testing::{LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Plan, ShieldError, Verdict};
 
 #[test]

@@ -1,6 +1,6 @@
 use futures::future::pending;
 
-use crate::testing::{Fault, Rig, millis, seconds};
+use super::testing::{Fault, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Phase, Plan, Settle, Verdict};
 
 fn phases(rig: &Rig) -> Vec<Phase> {

@@ -7,8 +7,8 @@ use futures::FutureExt;
 use futures::future::pending;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
+use super::testing::{Fault, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, Rig, millis, seconds};
 use crate::{Clock, Delivery, Outcome, Plan, Settle, Verdict};
 
 /// Whatever the moment of the stop and whatever fails, the consumer ends in the time that its plan

@@ -5,8 +5,8 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::future::pending;
 
+use super::testing::{LocalSpawn, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{LocalSpawn, Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Plan, Settle, Timeout, Verdict};
 
 /// Told after 4 s, dropped after 7 s, stuck after 9 s.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::task::Spawn;
 
+use super::testing::{Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Rig, millis, seconds};
 use crate::{
     Backoff, BranchError, Broker, Clock, Consumer, Delivery, Event, FanOut, Jitter, Outcome,
     Settle, Verdict,
@@ -307,33 +307,6 @@ fn a_poll_that_blocks_is_reported_with_its_id_and_its_length() {
         _ => None,
     });
     assert_eq!(slow, Some(("slow".to_owned(), millis(150))));
-}
-
-#[test]
-fn a_handler_that_always_wakes_itself_starves_nobody() {
-    let mut rig = Rig::new();
-    rig.broker.publish(["busy", "calm"]);
-    let handler = async |delivery: &Delivery| {
-        if delivery.id().as_str() == "busy" {
-            for _ in 0..2_000 {
-                let mut yielded = false;
-                futures::future::poll_fn(|cx| {
-                    cx.waker().wake_by_ref();
-                    match std::mem::replace(&mut yielded, true) {
-                        true => std::task::Poll::Ready(()),
-                        false => std::task::Poll::Pending,
-                    }
-                })
-                .await;
-            }
-        }
-        Verdict::Ack
-    };
-
-    let report = rig.run(rig.builder().handler(handler).build().run());
-
-    assert_eq!(report.totals.acked, 2);
-    assert_eq!(rig.broker.settled()[0].0, "calm");
 }
 
 #[test]

@@ -1,0 +1,23 @@
+//! The same specs once more, with every handler a task of its own.
+
+/// What the specs find under this name runs handlers as tasks.
+mod testing {
+    pub(super) use crate::testing::{
+        Fault, LocalSpawn, ManualClock, SpawnedRig as Rig, millis, seconds,
+    };
+}
+
+macro_rules! specs {
+    ($($name:ident)*) => {
+        $(
+            mod $name {
+                include!(concat!(stringify!($name), ".rs"));
+            }
+        )*
+    };
+}
+
+specs! {
+    adaptive failures hooks leases observing pace parking pauses poison settlements shields shutdown
+    storms timeouts verdicts
+}
