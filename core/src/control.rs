@@ -70,7 +70,8 @@ impl Control {
         self.ask(|wanted| wanted.is_paused = Some(false));
     }
 
-    /// Changes how many handlers may run at a time, at least 1. Never waits; the latest call counts.
+    /// Changes how many handlers may run at a time, at least 1. Never waits; the latest call
+    /// counts.
     ///
     /// Lowered, it interrupts nobody: nothing starts until enough handlers have ended. Raised above
     /// [`prefetch`](crate::Builder::prefetch), it has no further effect. [`Stats::concurrency`]

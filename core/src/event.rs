@@ -48,7 +48,7 @@ pub enum Event {
         /// Whether this delivery was an attempt.
         counted: bool,
     },
-    /// End: handed back unstarted at shutdown.
+    /// End: handed back unstarted.
     Released(DeliveryKey),
     /// End: moved to the dead letters.
     DeadLettered {
@@ -139,6 +139,18 @@ pub enum Event {
         /// Whether the consumer stops because of it.
         permanent: bool,
     },
+    /// The messages of a key wait for this one, which is not done, to come back: see
+    /// [`NackedHead::Stall`](crate::NackedHead::Stall).
+    KeyStalled(DeliveryKey),
+    /// Messages of a key were handed back because one before them is not done or has not come
+    /// back: see [`NackedHead`](crate::NackedHead). `Released` follows for each when the broker
+    /// knows.
+    TailReleased {
+        /// The message before them.
+        head: MessageId,
+        /// How many were handed back.
+        count: usize,
+    },
     /// The consumer was paused: nothing starts, and nothing is asked of the broker.
     Paused,
     /// A pause has ended.
@@ -203,8 +215,10 @@ impl Event {
             | Self::ShieldPanicked { delivery, .. }
             | Self::Merged(delivery)
             | Self::Expired(delivery)
-            | Self::Abandoned(delivery) => Some(delivery),
+            | Self::Abandoned(delivery)
+            | Self::KeyStalled(delivery) => Some(delivery),
             Self::BrokerFailed { .. }
+            | Self::TailReleased { .. }
             | Self::Paused
             | Self::Resumed
             | Self::ConcurrencySet(_)

@@ -104,9 +104,10 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `timeout`, `rate`, `event`, `report`, `metrics`, `changes`, `control` (what it says and
-//! hears), `lease` (who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`,
-//! `handler` (the scope of one message), `slots` (where handlers run), `consumer` (the engine).
+//! `backoff`, `timeout`, `rate`, `event`, `report`, `metrics`, `changes`, `control` (what it says
+//! and hears), `order`, `lease` (who goes before whom, and who holds what until when), `signal`,
+//! `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message), `slots` (where handlers
+//! run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
@@ -123,6 +124,7 @@ mod isolate;
 mod lease;
 mod message;
 mod metrics;
+mod order;
 mod rate;
 mod report;
 mod signal;
@@ -147,6 +149,7 @@ pub use handler::{Execution, Handler, Inline, Spawned};
 pub use hook::{HookEnd, HookOutcome};
 pub use message::{LeaseToken, Message, MessageId};
 pub use metrics::{Health, Histogram, Metrics};
+pub use order::{NackedHead, OrderKey};
 pub use rate::Rate;
 pub use report::{Failure, Report, Stats, Totals};
 pub use time::Instant;

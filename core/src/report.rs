@@ -79,6 +79,9 @@ pub struct Stats {
     pub parked: usize,
     /// Ended, and the broker has not confirmed it.
     pub settling: usize,
+    /// Keys whose messages wait for one to come back: see
+    /// [`NackedHead::Stall`](crate::NackedHead::Stall).
+    pub stalled_keys: usize,
     /// Messages in hand whose lease is lost and whose handler has not ended.
     pub lost: usize,
     /// Handlers in `running` that were cancelled long ago and have not ended: see

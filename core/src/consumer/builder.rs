@@ -11,11 +11,12 @@ use futures::future::BoxFuture;
 use futures::task::Spawn;
 
 use super::hooks::Hook;
+use super::ordering::KeyOf;
 use crate::control::Shared;
 use crate::handler::Execution;
 use crate::{
-    Backoff, Broker, Clock, Consumer, Control, Delivery, Event, Handler, Inline, Plan, Rate,
-    Spawned, Timeout, Verdict,
+    Backoff, Broker, Clock, Consumer, Control, Delivery, Event, Handler, Inline, NackedHead, Plan,
+    Rate, Spawned, Timeout, Verdict,
 };
 
 /// No broker was given yet.
@@ -337,6 +338,8 @@ pub(super) struct Settings {
     pub(super) slow_poll: Duration,
     pub(super) timeout: Option<Timeout>,
     pub(super) rate: Option<Rate>,
+    pub(super) key_of: Option<KeyOf>,
+    pub(super) nacked_head: NackedHead,
     pub(super) failure_plan: Plan,
     pub(super) seed: u64,
     pub(super) observer: Option<Observer>,
@@ -358,6 +361,8 @@ impl Default for Settings {
             slow_poll: Duration::from_millis(100),
             timeout: None,
             rate: None,
+            key_of: None,
+            nacked_head: NackedHead::default(),
             failure_plan: Plan {
                 drain: Duration::ZERO,
                 grace: Duration::from_secs(5),

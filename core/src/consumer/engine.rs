@@ -23,6 +23,7 @@ use super::calls::CallEnded;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
+use super::ordering::Order;
 use super::parking::Parking;
 use super::poison::Poison;
 use super::settlements::Settlements;
@@ -68,6 +69,8 @@ pub(super) struct Engine<'a> {
     /// Where handlers may not take as long as they like.
     pub(super) timeouts: Option<Box<Timeouts>>,
     pub(super) poison: Poison,
+    /// Where messages of a key are handled one after the other.
+    pub(super) order: Option<Box<Order>>,
     /// Where handlers may not start as fast as they like.
     pub(super) bucket: Option<Bucket>,
     pub(super) parking: Parking,
@@ -77,7 +80,7 @@ pub(super) struct Engine<'a> {
 impl<'a> Engine<'a> {
     pub(super) fn new(
         broker: &'a dyn Broker,
-        settings: Settings,
+        mut settings: Settings,
         shared: Arc<Shared>,
         stops: Receiver<Plan>,
     ) -> Self {
@@ -89,7 +92,9 @@ impl<'a> Engine<'a> {
             lease_max: settings.lease_max,
             extend_count_max: caps.extend_count_max,
         };
+        let order = settings.key_of.take();
         let mut engine = Self {
+            order: order.map(|key_of| Order::new(key_of, settings.nacked_head)),
             broker,
             caps,
             rng: Rng::with_seed(settings.seed),
@@ -195,6 +200,7 @@ impl<'a> Engine<'a> {
         is_busy |= self.handle_finished(now);
         is_busy |= self.keep_leases(now);
         is_busy |= self.poll_timeouts(now, handlers, is_inline);
+        is_busy |= self.poll_order(now);
         is_busy |= self.poll_parking(now);
         is_busy |= self.flush(now);
         is_busy |= self.advance(now);
@@ -310,6 +316,7 @@ impl<'a> Engine<'a> {
                 .as_ref()
                 .and_then(|timeouts| timeouts.next_wake()),
             self.next_token(),
+            self.order.as_ref().and_then(|order| order.next_wake()),
         ];
         let Some(next) = due.into_iter().flatten().min() else {
             self.sleep = None;

@@ -226,7 +226,12 @@ impl Engine<'_> {
     }
 
     /// Another attempt, or a dead letter if this was the last one.
-    fn retry(&mut self, handle: Handle, after: Option<Duration>, error: Option<String>) -> Settle {
+    pub(super) fn retry(
+        &mut self,
+        handle: Handle,
+        after: Option<Duration>,
+        error: Option<String>,
+    ) -> Settle {
         let attempt = self.attempt(handle);
         if attempt >= self.settings.max_deliveries {
             let reason = error

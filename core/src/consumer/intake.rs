@@ -262,6 +262,9 @@ impl Engine<'_> {
 
     /// Takes up a message that is not in hand, whose id has this hash.
     fn take_up(&mut self, now: Instant, hash: IdHash, message: Message, deadline: Instant) {
+        let is_running = self.stats.phase == Phase::Running;
+        let order = self.order.as_mut().filter(|_| is_running);
+        let key = order.map_or(Ok(None), |order| order.key_of(&message));
         let (retired, shared) = (&mut self.retired, &self.shared);
         let delivering = |handle| {
             let new = |message| Delivery::new(handle, message, deadline, Arc::clone(shared));
@@ -280,8 +283,8 @@ impl Engine<'_> {
         let handle = self.table.insert(now, hash, deadline, delivering);
         self.stats.outstanding += 1;
         self.stats.buffered += 1;
-        if self.stats.phase == Phase::Running {
-            self.waiting.push_back(handle);
+        if is_running {
+            self.line_up(handle, key);
         } else {
             self.release(handle);
         }

@@ -9,6 +9,7 @@ mod handling;
 mod hooks;
 mod intake;
 mod observing;
+mod ordering;
 mod parking;
 mod poison;
 mod settlements;

@@ -4,6 +4,7 @@
 //! extensions; only a nack waits for the extension of its own lease, which could override it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::calls::Answer;
 use super::delivering::{Delivering, End, Settling, Stage};
@@ -38,7 +39,11 @@ impl Engine<'_> {
         let Some(lease) = self.table.settle(handle) else {
             return;
         };
-        let is_held = lease.is_extending && matches!(settle, Settle::Nack { .. });
+        let away = match settle {
+            Settle::Ack | Settle::Dead { .. } => None,
+            Settle::Nack { after, .. } => Some(after),
+        };
+        let is_held = lease.is_extending && away.is_some();
         let settling = Stage::Settling(Settling {
             settle,
             is_release,
@@ -49,6 +54,12 @@ impl Engine<'_> {
         self.stats.settling += 1;
         if !is_held {
             self.settlements.push(handle);
+        }
+        if self.order.is_some()
+            && let Some(lease) = self.table.get(handle)
+        {
+            let delivery = lease.owner.delivery.key();
+            self.leave_lane(handle, &delivery, away);
         }
     }
 
@@ -162,6 +173,10 @@ impl Engine<'_> {
             (End::Expired, _) => Event::Expired(delivery.key()),
             (End::Abandoned | End::Settled, _) => Event::Abandoned(delivery.key()),
         });
+        if self.order.is_some() {
+            // Away, and back as soon as somebody has it: it was not done, or is not known to be.
+            self.leave_lane(handle, &delivery.key(), Some(Duration::ZERO));
+        }
         if self.retired.len() < RETIRED_MAX && delivery.retire() {
             self.retired.push(delivery);
         }

@@ -105,7 +105,9 @@ impl Engine<'_> {
         self.shutdown.plan = plan;
         self.enter(now, Phase::Draining);
         self.intake.close();
-        for handle in std::mem::take(&mut self.waiting) {
+        // After those who might have started, so that each key is handed back in its order.
+        let tails = self.end_order();
+        for handle in std::mem::take(&mut self.waiting).into_iter().chain(tails) {
             self.release(handle);
         }
         self.unpark_all();

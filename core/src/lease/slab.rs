@@ -11,6 +11,11 @@ impl Handle {
     pub(super) fn index(self) -> u32 {
         self.index
     }
+
+    /// The number of the slot, which no other value has as long as this one is there.
+    pub(crate) fn slot(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// Values in reusable slots, which never move.

@@ -299,6 +299,11 @@ impl State {
         self.ready.push_back((now, id.to_owned(), attempt + 1));
     }
 
+    /// Gives a message that is ready to somebody else, for good.
+    pub(crate) fn steal(&mut self, id: &str) {
+        self.ready.retain(|(_, other, _)| other != id);
+    }
+
     fn lease_out(&mut self, now: Instant, id: String, attempt: u32) -> Received {
         self.last_token += 1;
         let token = format!("token-{}", self.last_token);

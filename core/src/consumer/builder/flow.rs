@@ -1,7 +1,7 @@
 //! How much is taken in, and how fast it is started.
 
 use super::Builder;
-use crate::Rate;
+use crate::{Message, NackedHead, OrderKey, Rate};
 
 impl<B, C, H> Builder<B, C, H> {
     /// How many handlers may start in a time. Default: as many as there are permits for.
@@ -20,6 +20,44 @@ impl<B, C, H> Builder<B, C, H> {
     /// ```
     pub fn rate(mut self, rate: Rate) -> Self {
         self.settings.rate = Some(rate);
+        self
+    }
+
+    /// Handles messages of one key one after the other, in the order in which they were received.
+    /// Default: no message waits for another.
+    ///
+    /// Keys do not wait for each other, and a message without a key waits for none. Whoever waits
+    /// has no permit and is kept under lease. The next one starts when the handler of the one
+    /// before has ended, with its shielded work, and an ack or a dead letter is on its way to the
+    /// broker; what follows when it has not succeeded, [`nacked_head`](Self::nacked_head) says. A
+    /// redelivery that follows a lost lease or another consumer's nack is received when it comes.
+    ///
+    /// `key_of` is called by `run()` itself, once for each message; it must not block. If it panics
+    /// that is a failed attempt of the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::{Consumer, Message, NackedHead, OrderKey};
+    ///
+    /// // The payload begins with the number of an account.
+    /// let builder = Consumer::builder()
+    ///     .ordered_by(|message: &Message| message.payload.get(..4).map(OrderKey::of))
+    ///     .nacked_head(NackedHead::ReleaseTail);
+    /// # drop(builder);
+    /// ```
+    pub fn ordered_by(
+        mut self,
+        key_of: impl FnMut(&Message) -> Option<OrderKey> + Send + 'static,
+    ) -> Self {
+        self.settings.key_of = Some(Box::new(key_of));
+        self
+    }
+
+    /// What becomes of the messages of a key behind one that was nacked. Default:
+    /// [`NackedHead::Stall`]. Of no consequence without [`ordered_by`](Self::ordered_by).
+    pub fn nacked_head(mut self, policy: NackedHead) -> Self {
+        self.settings.nacked_head = policy;
         self
     }
 }

@@ -6,6 +6,8 @@ mod fairness;
 mod hooks;
 mod leases;
 mod observing;
+mod ordering;
+mod ordering_storms;
 mod pace;
 mod parking;
 mod pauses;

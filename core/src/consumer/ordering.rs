@@ -1,0 +1,201 @@
+//! Order within keys: who of a key may start, and what becomes of those behind one that is not
+//! done.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::engine::Engine;
+use crate::isolate::panic_message;
+use crate::lease::Handle;
+use crate::order::{LaneId, Lanes, NackedHead, OrderKey};
+use crate::{DeliveryKey, Event, Instant, Message, MessageId, Settle};
+
+/// Tells the key of a message.
+pub(super) type KeyOf = Box<dyn FnMut(&Message) -> Option<OrderKey> + Send>;
+
+/// Who waits for whom.
+pub(super) struct Order {
+    key_of: KeyOf,
+    policy: NackedHead,
+    lanes: Lanes<Handle>,
+    /// The lane of each delivery that is in one, by its slot.
+    places: Vec<Option<LaneId>>,
+}
+
+impl Order {
+    pub(super) fn new(key_of: KeyOf, policy: NackedHead) -> Box<Self> {
+        Box::new(Self {
+            key_of,
+            policy,
+            lanes: Lanes::new(),
+            places: Vec::new(),
+        })
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.lanes.next_wake()
+    }
+
+    /// The key of a message, or the panic in place of it.
+    pub(super) fn key_of(&mut self, message: &Message) -> Result<Option<OrderKey>, String> {
+        let key_of = &mut self.key_of;
+        // Unwind safe: what the function has of its own is its own to keep in order.
+        catch_unwind(AssertUnwindSafe(|| key_of(message))).map_err(panic_message)
+    }
+
+    /// Has a delivery line up; returns whether it may start.
+    fn join(&mut self, key: OrderKey, id: &MessageId, handle: Handle) -> bool {
+        let (lane, is_head) = self.lanes.join(key, id, handle);
+        let slot = handle.slot();
+        if slot >= self.places.len() {
+            self.places.resize(slot + 1, None);
+        }
+        self.places[slot] = Some(lane);
+        is_head
+    }
+
+    /// The lane of a delivery, which leaves it.
+    fn take_place(&mut self, handle: Handle) -> Option<LaneId> {
+        self.places.get_mut(handle.slot())?.take()
+    }
+}
+
+impl Engine<'_> {
+    /// Has a delivery wait for its turn and for a permit.
+    pub(super) fn line_up(&mut self, handle: Handle, key: Result<Option<OrderKey>, String>) {
+        let key = match key {
+            Ok(key) => key,
+            Err(message) => return self.key_panicked(handle, message),
+        };
+        let (Some(order), Some(key)) = (&mut self.order, key) else {
+            return self.waiting.push_back(handle);
+        };
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        if order.join(key, lease.owner.delivery.id(), handle) {
+            self.waiting.push_back(handle);
+        }
+        self.stats.stalled_keys = order.lanes.stalled();
+    }
+
+    /// A delivery has left its scope, or is not to enter it; it is `away` so long, or done.
+    pub(super) fn leave_lane(
+        &mut self,
+        handle: Handle,
+        delivery: &DeliveryKey,
+        away: Option<Duration>,
+    ) {
+        let Some(order) = &mut self.order else {
+            return;
+        };
+        let Some(lane) = order.take_place(handle) else {
+            return;
+        };
+        let Some(after) = away else {
+            return self.waiting.extend(order.lanes.pass(lane, handle));
+        };
+        if order.policy == NackedHead::Stall && order.lanes.is_head(lane, handle) {
+            self.stall(lane, delivery, after);
+        } else {
+            let tail = order.lanes.dissolve(lane, handle);
+            self.release_tail(&delivery.id, tail, after);
+        }
+    }
+
+    /// Ends the stalls that have lasted long enough.
+    pub(super) fn poll_order(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        while let Some(order) = &mut self.order
+            && let Some((head, tail)) = order.lanes.end_stall(now)
+        {
+            is_busy = true;
+            self.stats.stalled_keys = order.lanes.stalled();
+            self.release_tail(&head, tail, Duration::ZERO);
+        }
+        is_busy
+    }
+
+    /// Ends all order, for nothing starts any more; returns who waited for somebody else.
+    pub(super) fn end_order(&mut self) -> Vec<Handle> {
+        self.stats.stalled_keys = 0;
+        let order = self.order.take();
+        order.map_or_else(Vec::new, |order| order.lanes.into_tails().collect())
+    }
+
+    /// Until when those behind a head that comes back `after` this long wait for it.
+    fn stall_end(&self, lane: LaneId, after: Duration) -> Instant {
+        let lease = self.settings.lease;
+        let end = self.observing.now + after + lease;
+        let order = self.order.as_ref();
+        let second = order.and_then(|order| order.lanes.second(lane));
+        let Some(second) = second.and_then(|second| self.table.get(second)) else {
+            return end;
+        };
+        // Some time before it is lost, so that it can still be handed back.
+        end.min(second.received + self.settings.lease_max - lease / 4)
+    }
+
+    fn stall(&mut self, lane: LaneId, head: &DeliveryKey, after: Duration) {
+        let until = self.stall_end(lane, after);
+        let Some(order) = &mut self.order else {
+            return;
+        };
+        order.lanes.stall(lane, &head.id, until);
+        // Bounded: the one that ends first makes room.
+        let is_crowded = order.lanes.stalled() > self.settings.prefetch;
+        let first = order.lanes.next_wake().filter(|_| is_crowded);
+        self.stats.stalled_keys = order.lanes.stalled();
+        self.emit(|| Event::KeyStalled(head.clone()));
+        if let Some(end) = first {
+            self.poll_order(end);
+        }
+    }
+
+    fn release_tail(
+        &mut self,
+        head: &MessageId,
+        tail: impl IntoIterator<Item = Handle>,
+        after: Duration,
+    ) {
+        let mut count = 0;
+        for handle in tail {
+            if let Some(order) = &mut self.order {
+                order.take_place(handle);
+            }
+            let settle = Settle::Nack {
+                after,
+                counted: false,
+            };
+            self.settle(handle, settle, true);
+            count += 1;
+        }
+        if count > 0 {
+            let head = head.clone();
+            self.emit(|| Event::TailReleased { head, count });
+        }
+    }
+
+    /// A message without a key that can be told is not started: it might be out of order.
+    fn key_panicked(&mut self, handle: Handle, message: String) {
+        self.stats.totals.panicked += 1;
+        let message = format!("the key of its order: {message}");
+        let error = message.clone();
+        self.emit_about(handle, |delivery| Event::HandlerPanicked {
+            delivery,
+            message,
+        });
+        let settle = self.retry(handle, None, Some(error));
+        self.settle(handle, settle, false);
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("policy", &self.policy)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
+}
