@@ -20,6 +20,9 @@
 //! - One message's failure touches only that message; a failure of the broker, of the observer or
 //!   of the executor stops the consumer in order.
 //!
+//! Two guides lie beside this crate, in `docs`: `write-a-handler.md`, and
+//! `write-a-broker-adapter.md`.
+//!
 //! # Examples
 //!
 //! A consumer without any runtime, on the executor of the `futures` crate:

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use mayhem_core::{BranchError, Delivery, Event, MessageId, Plan, Report, Verdict};
+use mayhem_core::{BranchError, Delivery, Event, Handler, MessageId, Plan, Report, Verdict};
+use mayhem_sim::Fate;
 
 use super::Stage;
 
@@ -12,6 +13,16 @@ pub fn one_message() -> (Stage, MessageId) {
     let stage = Stage::new();
     let id = stage.broker.publish("one");
     (stage, id)
+}
+
+/// What becomes of a message with this payload under a handler.
+pub fn fate(payload: &str, handler: impl Handler) -> Fate {
+    let stage = Stage::new();
+    let id = stage.broker.publish(payload);
+    stage.broker.finish();
+    let report = stage.run(stage.consumer().handler(handler).build());
+    assert_eq!(report.totals.panicked, 0);
+    stage.broker.truth(&id).fate
 }
 
 /// Runs a consumer until its one handler has ended, and a moment longer.

@@ -9,9 +9,9 @@ use mayhem_core::{BrokerError, Consumer, Control, Delivery, Outcome, Plan, Pull,
 use super::World;
 use super::talk::{LONG, ROOM, extension, hold, poll_once, run_in_lease, settle, settlement};
 
-/// No call waits for the store on the thread that polls it.
+/// No call waits for the broker on the thread that polls it.
 ///
-/// It is that thread which lets the store go on: a call that waits on it would never return.
+/// It is that thread which lets the broker go on: a call that waited there would never return.
 pub fn no_call_blocks_the_thread_that_polls_it<W: World>() {
     let world = W::open(LONG);
     run_in_lease(&world, async |world| {
