@@ -229,8 +229,8 @@ impl<B, C, H> Builder<B, C, H> {
 
     /// From which length on one poll of a handler is reported. Default: 100 ms.
     ///
-    /// Measured to a tenth of the threshold at worst, by the cheapest of the clock's readings that is
-    /// as precise as that.
+    /// Measured to a tenth of the threshold at worst, by the cheapest of the clock's readings that
+    /// is as precise as that.
     pub fn slow_poll(mut self, threshold: Duration) -> Self {
         self.settings.slow_poll = threshold;
         self

@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_channel::Receiver;
 use fastrand::Rng;
@@ -207,86 +206,6 @@ impl<'a> Engine<'a> {
         is_busy || self.poll_sleep(cx)
     }
 
-    /// Takes up messages and starts handlers; what waits for a permit comes first.
-    ///
-    /// A message is taken up, started and polled for the first time in one go, while all that
-    /// belongs to it is in the processor's cache.
-    fn start_handlers<F, S>(
-        &mut self,
-        now: Instant,
-        handlers: &mut Slots<F>,
-        start: &S,
-        is_inline: bool,
-        watch: &mut Stopwatch,
-    ) -> bool
-    where
-        F: Future<Output = Finish>,
-        S: Fn(Delivery) -> F,
-    {
-        let mut now = now;
-        let outstanding = self.stats.outstanding;
-        for count in 0..STARTS_MAX {
-            if let Some((handle, delivery)) = self.next_start(now) {
-                let (slot, finish) = handlers.start(handle, start(delivery));
-                self.watch(now, handle, slot);
-                if is_inline && !self.time_poll(handle, watch).is_zero() {
-                    // A lease may have ended meanwhile.
-                    now = self.shared.clock.now();
-                    self.observing.now = now;
-                }
-                self.finished.extend(finish.map(|finish| (handle, finish)));
-            } else if let Some(received) = self.intake.next_received() {
-                self.accept(now, received);
-            } else {
-                // Messages whose lease had ended made room.
-                return count > 0 || self.stats.outstanding != outstanding;
-            }
-        }
-        true
-    }
-
-    /// Polls the handlers that were woken.
-    fn poll_handlers<F: Future<Output = Finish>>(
-        &mut self,
-        handlers: &mut Slots<F>,
-        is_inline: bool,
-        watch: &mut Stopwatch,
-    ) {
-        if std::mem::take(&mut self.is_cancelling) && is_inline {
-            handlers.cancel(&mut self.finished);
-        }
-        handlers.poll(|handle, finish| {
-            if is_inline {
-                self.time_poll(handle, watch);
-            }
-            self.finished.extend(finish.map(|finish| (handle, finish)));
-        });
-    }
-
-    /// Reports the poll that has just ended if it was a long one; returns how long it took.
-    fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> Duration {
-        let took = watch.lap(&*self.shared.clock);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.observing.slowest_poll = self.observing.slowest_poll.max(nanos);
-        if took > self.shared.slow_poll
-            && let Some(lease) = self.table.get(handle)
-        {
-            lease.owner.delivery.check_poll(took);
-        }
-        took
-    }
-
-    fn handle_finished(&mut self, now: Instant) -> bool {
-        let mut finished = std::mem::take(&mut self.finished);
-        let is_busy = !finished.is_empty();
-        for (handle, finish) in finished.drain(..) {
-            self.finish(now, handle, finish);
-        }
-        // Its memory is used again.
-        self.finished = finished;
-        is_busy
-    }
-
     fn handle_notices(&mut self) -> bool {
         let notices = self.shared.drain_notices();
         let is_busy = !notices.is_empty();
@@ -419,9 +338,6 @@ pub(super) fn drop_quietly<T>(value: T) {
 
 /// How many passes one poll of `run()` makes before it lets other tasks run.
 const PASSES_MAX: usize = 8;
-
-/// How many handlers start in one pass.
-const STARTS_MAX: usize = 256;
 
 /// How many handlers may run at a time at most: their bits take 2 MiB.
 const HANDLERS_MAX: usize = 1 << 24;

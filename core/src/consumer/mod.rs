@@ -12,6 +12,7 @@ mod observing;
 mod ordering;
 mod parking;
 mod poison;
+mod polling;
 mod settlements;
 mod shutdown;
 mod timeouts;

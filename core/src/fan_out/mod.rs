@@ -22,13 +22,15 @@ mod raced;
 use std::future::Future;
 use std::time::Duration;
 
+use futures::FutureExt;
+
 pub use branches::{Branch, Branches};
 pub use error::BranchError;
 pub(crate) use error::describe;
 pub use raced::Raced;
 
+use self::branches::Run;
 use self::policy::{All, BestEffort, Quorum};
-use crate::isolate::Isolated;
 use crate::{Delivery, Verdict};
 
 /// Named branches for one delivery; their number is fixed by the type, and nothing is boxed.
@@ -68,27 +70,25 @@ impl<'a> FanOut<'a, ()> {
 
 impl<'a, B: Branches> FanOut<'a, B> {
     /// Adds a branch that counts: an ack needs it, or enough of its kind.
-    pub fn branch<F>(self, name: &'static str, future: F) -> FanOut<'a, (B, Branch<F>)>
+    pub fn branch<F>(self, name: &'static str, future: F) -> FanOut<'a, Branch<B, F>>
     where
         F: Future<Output = Result<(), BranchError>>,
     {
-        self.add(Branch {
-            name,
-            required: true,
-            future,
-        })
+        FanOut {
+            delivery: self.delivery,
+            branches: Branch::new(self.branches, name, true, future),
+        }
     }
 
     /// Adds a branch whose failure is reported and does not touch the verdict.
-    pub fn optional<F>(self, name: &'static str, future: F) -> FanOut<'a, (B, Branch<F>)>
+    pub fn optional<F>(self, name: &'static str, future: F) -> FanOut<'a, Branch<B, F>>
     where
         F: Future<Output = Result<(), BranchError>>,
     {
-        self.add(Branch {
-            name,
-            required: false,
-            future,
-        })
+        FanOut {
+            delivery: self.delivery,
+            branches: Branch::new(self.branches, name, false, future),
+        }
     }
 
     /// Runs every branch to its end, side by side.
@@ -99,11 +99,9 @@ impl<'a, B: Branches> FanOut<'a, B> {
     /// # Cancel safety
     ///
     /// Dropping the future drops every branch; those that had not ended are not reported.
-    pub async fn join(self) -> Joined {
-        let ended = self.branches.run(self.delivery, &All).await;
-        Joined {
-            failures: ended.failures,
-        }
+    pub fn join(self) -> impl Future<Output = Joined> + use<'a, B> {
+        let run = Run::new(self.delivery, self.branches, All);
+        run.map(|(_, failures)| Joined { failures })
     }
 
     /// Runs every branch to its end, side by side, and needs none: each is an optional one.
@@ -129,11 +127,9 @@ impl<'a, B: Branches> FanOut<'a, B> {
     /// }
     /// # let _ = announce;
     /// ```
-    pub async fn best_effort(self) -> Joined {
-        let ended = self.branches.run(self.delivery, &BestEffort).await;
-        Joined {
-            failures: ended.failures,
-        }
+    pub fn best_effort(self) -> impl Future<Output = Joined> + use<'a, B> {
+        let run = Run::new(self.delivery, self.branches, BestEffort);
+        run.map(|(_, failures)| Joined { failures })
     }
 
     /// Runs the branches side by side until one has succeeded.
@@ -165,8 +161,8 @@ impl<'a, B: Branches> FanOut<'a, B> {
     /// }
     /// # let _ = fetch;
     /// ```
-    pub async fn any(self) -> Raced {
-        self.quorum(1).await
+    pub fn any(self) -> impl Future<Output = Raced> + use<'a, B> {
+        self.quorum(1)
     }
 
     /// Runs the branches side by side until `count` of them have succeeded.
@@ -202,26 +198,18 @@ impl<'a, B: Branches> FanOut<'a, B> {
     /// }
     /// # let _ = replicate;
     /// ```
-    pub async fn quorum(self, count: usize) -> Raced {
+    pub fn quorum(self, count: usize) -> impl Future<Output = Raced> + use<'a, B> {
         let branches = self.branches.required_count();
         assert!(
             (1..=branches).contains(&count),
             "a quorum of {count} among {branches} branches"
         );
-        let quorum = Quorum::new(count);
-        let ended = self.branches.run(self.delivery, &quorum).await;
-        Raced {
-            failures: ended.failures,
-            missing: quorum.missing(),
-            dropped: ended.dropped,
-        }
-    }
-
-    fn add<F>(self, branch: Branch<F>) -> FanOut<'a, (B, Branch<F>)> {
-        FanOut {
-            delivery: self.delivery,
-            branches: (self.branches, branch),
-        }
+        let run = Run::new(self.delivery, self.branches, Quorum::new(count));
+        run.map(|(quorum, failures)| Raced {
+            failures,
+            missing: quorum.missing,
+            dropped: quorum.dropped,
+        })
     }
 }
 
@@ -280,28 +268,6 @@ pub struct BranchFailure {
     pub required: bool,
     /// Why.
     pub error: BranchError,
-}
-
-impl BranchFailure {
-    /// What has to be said of a branch that has ended, which is told at once.
-    fn new(
-        delivery: &Delivery,
-        branch: &'static str,
-        required: bool,
-        ended: Isolated<Result<(), BranchError>>,
-    ) -> Option<Self> {
-        let error = match ended {
-            Isolated::Done(Ok(())) | Isolated::Cancelled => return None,
-            Isolated::Done(Err(error)) => error,
-            Isolated::Panicked(message) => BranchError::Panicked(message),
-        };
-        delivery.branch_failed(branch, error.describe(), required);
-        Some(Self {
-            branch,
-            required,
-            error,
-        })
-    }
 }
 
 /// Every branch that can never succeed, with its reason.

@@ -1,25 +1,22 @@
 //! What a fan-out waits for, as types, so that waiting for all pays nothing for the others.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 /// When a fan-out has what it needs, and whose names it keeps.
-pub trait Policy: Sync {
-    /// The names of the branches that were dropped because they were not needed any more.
-    type Dropped: Default + Send;
-
+pub trait Policy {
     /// Whether a branch that was added as `required` is one for this policy.
     fn is_required(&self, required: bool) -> bool {
         required
     }
 
     /// Whether the required branches that still run are not needed any more.
-    fn is_satisfied(&self) -> bool;
+    fn is_satisfied(&self) -> bool {
+        false
+    }
 
     /// A required branch has succeeded.
-    fn succeeded(&self);
+    fn succeeded(&mut self) {}
 
     /// A required branch that still ran was dropped.
-    fn dropped(dropped: &mut Self::Dropped, branch: &'static str);
+    fn dropped(&mut self, _branch: &'static str) {}
 }
 
 /// Waits for every branch.
@@ -33,7 +30,10 @@ pub(super) struct BestEffort;
 /// Waits until enough of the required branches have succeeded, or none runs any more.
 #[derive(Debug)]
 pub(super) struct Quorum {
-    missing: AtomicUsize,
+    /// How many more would have to succeed.
+    pub(super) missing: usize,
+    /// The branches that were dropped because they were not needed any more.
+    pub(super) dropped: Names,
 }
 
 /// Names in the order in which they were pushed; the first few need no memory of their own.
@@ -44,63 +44,35 @@ pub(super) struct Names {
     more: Vec<&'static str>,
 }
 
-impl Policy for All {
-    type Dropped = ();
-
-    fn is_satisfied(&self) -> bool {
-        false
-    }
-
-    fn succeeded(&self) {}
-
-    fn dropped((): &mut (), _branch: &'static str) {}
-}
+impl Policy for All {}
 
 impl Policy for BestEffort {
-    type Dropped = ();
-
     fn is_required(&self, _required: bool) -> bool {
         false
     }
-
-    fn is_satisfied(&self) -> bool {
-        false
-    }
-
-    fn succeeded(&self) {}
-
-    fn dropped((): &mut (), _branch: &'static str) {}
 }
 
 impl Quorum {
     pub(super) fn new(count: usize) -> Self {
         Self {
-            missing: AtomicUsize::new(count),
+            missing: count,
+            dropped: Names::default(),
         }
-    }
-
-    /// How many more would have had to succeed.
-    pub(super) fn missing(&self) -> usize {
-        // Relaxed, here and below: one task polls all branches; it is atomic only because that
-        // task may move between threads.
-        self.missing.load(Ordering::Relaxed)
     }
 }
 
 impl Policy for Quorum {
-    type Dropped = Names;
-
     fn is_satisfied(&self) -> bool {
-        self.missing() == 0
+        self.missing == 0
     }
 
-    fn succeeded(&self) {
+    fn succeeded(&mut self) {
         // Never below zero: a branch is only polled while some are missing.
-        self.missing.store(self.missing() - 1, Ordering::Relaxed);
+        self.missing -= 1;
     }
 
-    fn dropped(dropped: &mut Names, branch: &'static str) {
-        dropped.push(branch);
+    fn dropped(&mut self, branch: &'static str) {
+        self.dropped.push(branch);
     }
 }
 
