@@ -43,7 +43,7 @@ P=[
 (I,'lease.owner.is_nacked() && message.attempt','!B("redelivery merged with its nack") && lease.owner.is_nacked() && message.attempt'),
 (I,'            .is_some_and(|lease| now >= lease.deadline)\n        {\n            self.lose(older);','            .is_some_and(|lease| now >= lease.deadline && !B("run-out lease adopted"))\n        {\n            self.lose(older);'),
 (I,'                self.intake.failures = failures;','                if !B("receive not tried again") { self.intake.failures = failures; }'),
-(I,'        } else {\n            self.release(handle);','        } else if !B("late arrival kept at stop") {\n            self.release(handle);'),
+(I,'        } else {\n            self.release(handle);','        } else if B("start after stop") {\n            self.waiting.push_back(handle);\n        } else if !B("late arrival kept at stop") {\n            self.release(handle);'),
 (X,'            let deadline = now + duration;','            let deadline = now + duration + duration / 8 * u32::from(B("extension counted too long"));'),
 (X,'            self.stop_timer(handle);\n            self.queue(handle);','            self.stop_timer(handle);\n            if !B("lease never extended") { self.queue(handle); }'),
 (T,'.min(self.settings.lease) / 2;','.min(self.settings.lease) / if B("extension too late") { 512 } else { 2 };\n            let margin = if B("extension too early") { margin * 9 / 5 } else { margin };'),

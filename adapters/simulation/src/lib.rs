@@ -58,7 +58,9 @@ mod tape;
 mod timers;
 mod world;
 
-pub use broker::{Fact, FactKind, Fate, Faults, SettleKind, SimBroker, SimSettings, Truth};
+pub use broker::{
+    Answer, CallStage, Fact, FactKind, Fate, Faults, SettleKind, SimBroker, SimSettings, Truth,
+};
 pub use check::{Checker, Hold, INVARIANTS, Promises};
 pub use clock::SimClock;
 pub use executor::{Hang, SimSpawn, Simulation, Violation};

@@ -152,6 +152,11 @@ impl Stage<'_> {
             Ended::Crashed => {
                 self.tally.crashes += 1;
                 self.checker.crashed();
+                if self.dice.choose("the process lives on", 2) == 1 {
+                    // The handlers that are tasks must not.
+                    self.sim.run(self.clock.sleep(self.settings.lease))?;
+                    self.verdict()?;
+                }
                 self.sim.crash();
                 self.store.crash();
                 Ok(false)

@@ -53,6 +53,7 @@ impl Settings {
             let at = dice.duration("swarm: breaks at", Duration::from_secs(60));
             faults.permanent_from = Some(Instant::ZERO + at);
         }
+        let is_sluggish = !is_honest && dice.choose("swarm: sluggish", 8) == 7;
         let milliseconds = |label| Duration::from_millis(dice.pick(label, &[0, 5, 50, 500]));
         Self {
             messages: messages.unwrap_or_else(|| dice.pick("swarm: messages", &MESSAGES)),
@@ -60,7 +61,11 @@ impl Settings {
             broker: SimSettings {
                 lease,
                 receive_latency: Duration::ZERO..=milliseconds("swarm: receive latency"),
-                call_latency: Duration::ZERO..=milliseconds("swarm: call latency"),
+                call_latency: Duration::ZERO..=if is_sluggish {
+                    lease / 3
+                } else {
+                    milliseconds("swarm: call latency")
+                },
                 is_shuffled: dice.choose("swarm: shuffled", 2) == 1,
                 faults,
                 ..SimSettings::default()

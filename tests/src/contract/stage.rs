@@ -258,7 +258,7 @@ fn lease_mistakes(facts: &[Fact], first_fact: usize) -> Vec<String> {
             (FactKind::SettleCalled(kind), Some(before)) if !is_same_way(*kind, *before) => {
                 mistakes.push(format!("{fact}, and before as {before:?}"));
             }
-            (FactKind::ExtendCalled, Some(before)) => {
+            (FactKind::ExtendCalled { .. }, Some(before)) => {
                 mistakes.push(format!("{fact}, though settled as {before:?}"));
             }
             _ => {}

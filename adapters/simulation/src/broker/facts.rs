@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use mayhem_core::{Instant, LeaseToken, MessageId, Settle};
+use mayhem_core::{Instant, LeaseToken, MessageId, Outcome, Settle};
 
 /// What a message has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,14 @@ pub enum FactKind {
     /// The consumer called `settle`; whether it arrives is another fact.
     SettleCalled(SettleKind),
     /// The consumer called `extend`.
-    ExtendCalled,
+    ExtendCalled {
+        /// For how long.
+        duration: Duration,
+    },
+    /// The consumer has the answer to a `settle`, or waits for it no longer.
+    SettleAnswered(Answer),
+    /// The consumer has the answer to an `extend`, or waits for it no longer.
+    ExtendAnswered(Answer),
     /// The lease now ends at an instant.
     Extended {
         /// The instant.
@@ -95,6 +102,32 @@ pub enum FactKind {
     },
     /// A settlement or extension came under a lease that did not count any more.
     Refused,
+}
+
+/// How far a call has come, as its caller sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallStage {
+    /// It was made.
+    Began,
+    /// It was answered.
+    Answered,
+    /// It ended with an error.
+    Failed,
+    /// The caller waits for it no longer.
+    GivenUp,
+}
+
+/// What the consumer knows of one item of a call after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answer {
+    /// [`Outcome::Done`].
+    Done,
+    /// [`Outcome::Gone`].
+    Gone,
+    /// Nothing: the call failed, or was given up.
+    Failed,
 }
 
 /// A [`Settle`] without its texts.
@@ -118,6 +151,15 @@ impl Fate {
     /// Whether it will never be delivered again.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Acked | Self::Dead { .. })
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Gone => Self::Gone,
+        }
     }
 }
 

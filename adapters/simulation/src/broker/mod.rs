@@ -4,24 +4,26 @@
 //! what, and which call fails. What is under way happens at its instant whether or not anybody
 //! waits for it: each look at the broker first catches up with the clock.
 
+mod asked;
 mod facts;
 mod ledger;
 mod settings;
+mod shared;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::{Arc, Mutex};
 
-use futures::channel::oneshot;
-use futures::future::{BoxFuture, FutureExt, poll_fn, select};
+use futures::future::{BoxFuture, FutureExt};
 use mayhem_core::{
-    Broker, BrokerError, Caps, Clock, Extension, Instant, MessageId, Outcome, Pull, Received,
+    Broker, BrokerCall, BrokerError, Caps, Clock, Extension, MessageId, Outcome, Pull, Received,
     Settlement,
 };
 
-pub use self::facts::{Fact, FactKind, Fate, SettleKind, Truth};
+use self::asked::Asked;
+pub use self::facts::{Answer, CallStage, Fact, FactKind, Fate, SettleKind, Truth};
 pub use self::settings::{Faults, SimSettings};
+use self::shared::Shared;
 use self::wire::{Batch, Wire};
 use crate::world::World;
 use crate::{Dice, Simulation};
@@ -50,14 +52,6 @@ use crate::{Dice, Simulation};
 #[derive(Clone)]
 pub struct SimBroker {
     shared: Arc<Shared>,
-}
-
-struct Shared {
-    clock: Arc<dyn Clock>,
-    /// Where facts are added to the fingerprint; `None` outside a simulation.
-    world: Option<Arc<World>>,
-    settings: SimSettings,
-    wire: Mutex<Wire>,
 }
 
 impl SimBroker {
@@ -164,6 +158,13 @@ impl SimBroker {
             .visit(|wire, _| wire.listener = Some(Box::new(listener)));
     }
 
+    /// Has `listener` told when a call begins and what it comes to. It must not ask this broker
+    /// anything.
+    pub fn on_call(&self, listener: impl FnMut(BrokerCall, CallStage) + Send + 'static) {
+        self.shared
+            .visit(|wire, _| wire.call_listener = Some(Box::new(listener)));
+    }
+
     /// All that has happened so far, in order.
     pub fn facts(&self) -> Vec<Fact> {
         self.shared.visit(|wire, _| wire.ledger.facts().to_vec())
@@ -187,33 +188,10 @@ impl SimBroker {
 impl Broker for SimBroker {
     fn receive(&self, pull: Pull) -> BoxFuture<'_, Result<Vec<Received>, BrokerError>> {
         async move {
-            self.shared.visit(Wire::connect)?;
-            self.shared.leave_black_hole().await;
-            match pull {
-                Pull::Next { count_max } => {
-                    assert!(count_max > 0, "a pull asks for at least one message");
-                    self.shared
-                        .wait(|wire, now| match wire.check_usable(now) {
-                            Ok(()) => wire.arrived(now, count_max, &self.shared.settings).map(Ok),
-                            Err(error) => Some(Err(error)),
-                        })
-                        .await
-                }
-                Pull::Hold => {
-                    self.shared
-                        .wait(|wire, now| match wire.check_usable(now) {
-                            Ok(()) => wire.held(now).map(Ok),
-                            Err(error) => Some(Err(error)),
-                        })
-                        .await
-                }
-                Pull::Close => self.shared.visit(|wire, now| {
-                    wire.check_usable(now)?;
-                    wire.is_closed = true;
-                    wire.changes += 1;
-                    Ok(wire.all_arrived(now))
-                }),
-            }
+            let asked = Asked::receive(&self.shared);
+            let answer = self.shared.receive(pull).await;
+            asked.received(&answer);
+            answer
         }
         .boxed()
     }
@@ -235,8 +213,9 @@ impl Broker for SimBroker {
         check_batch(batch.iter().map(|item| item.lease.as_str()), count_max);
         self.shared.visit(|wire, now| {
             for item in &batch {
-                wire.ledger
-                    .note_lease(now, &item.id, &item.lease, FactKind::ExtendCalled);
+                let duration = item.duration;
+                let kind = FactKind::ExtendCalled { duration };
+                wire.ledger.note_lease(now, &item.id, &item.lease, kind);
             }
         });
         self.shared.call(Batch::Extend(batch)).boxed()
@@ -253,117 +232,6 @@ impl fmt::Debug for SimBroker {
         f.debug_struct("SimBroker")
             .field("open_count", &open_count)
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Catches up with the clock, looks or changes, and wakes whoever waits for a change.
-    fn visit<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> T {
-        self.visit_seen(visit).0
-    }
-
-    /// As [`visit`](Self::visit); also the count of changes that this look has seen.
-    fn visit_seen<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> (T, u64) {
-        let mut wire = self.lock();
-        let now = self.clock.now();
-        let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
-        let ledger_before = wire.ledger.changes();
-        wire.catch_up(now);
-        let output = visit(&mut wire, now);
-        let Wire {
-            ledger, listener, ..
-        } = &mut *wire;
-        let facts = &ledger.facts()[facts_before..];
-        if let Some(listener) = listener {
-            facts.iter().for_each(listener);
-        }
-        if let Some(world) = &self.world {
-            facts.iter().for_each(|fact| world.record(fact));
-        }
-        let has_changed = wire.ledger.changes() != ledger_before;
-        wire.changes += u64::from(has_changed);
-        let seen = wire.changes;
-        let waiting = if seen == changes_before {
-            Vec::new()
-        } else {
-            wire.wakes += 1;
-            std::mem::take(&mut wire.waiting)
-        };
-        drop(wire);
-        // Woken outside the lock: a waker is foreign code.
-        waiting.into_iter().for_each(Waker::wake);
-        (output, seen)
-    }
-
-    /// Waits until `look` finds what it looks for; it looks after every change of the truth.
-    async fn wait<T>(&self, mut look: impl FnMut(&mut Wire, Instant) -> Option<T>) -> T {
-        loop {
-            let ((found, next), seen) = self.visit_seen(|wire, now| {
-                let found = look(wire, now);
-                (found, wire.next_event(now))
-            });
-            if let Some(found) = found {
-                return found;
-            }
-            // Its place among those who wait, and when it took that.
-            let mut place = None;
-            let changed = poll_fn(|cx| {
-                let waker = cx.waker().clone();
-                let mut wire = self.lock();
-                if wire.changes != seen {
-                    return Poll::Ready(());
-                }
-                let replaced = match place {
-                    Some((index, wakes)) if wakes == wire.wakes => {
-                        Some(std::mem::replace(&mut wire.waiting[index], waker))
-                    }
-                    _ => {
-                        place = Some((wire.waiting.len(), wire.wakes));
-                        wire.waiting.push(waker);
-                        None
-                    }
-                };
-                drop(wire);
-                // Dropped outside the lock, as it is woken.
-                drop(replaced);
-                Poll::Pending
-            });
-            match next {
-                Some(next) => {
-                    select(changed, self.clock.sleep_until(next)).await;
-                }
-                None => changed.await,
-            }
-        }
-    }
-
-    async fn call(&self, batch: Batch) -> Result<Vec<Outcome>, BrokerError> {
-        let (reply, mut outcomes) = oneshot::channel();
-        self.visit(|wire, now| {
-            wire.check_usable(now)?;
-            wire.check_refused()
-        })?;
-        let latency = &self.settings.call_latency;
-        let answer_at = self.visit(|wire, now| wire.send_call(now, batch, reply, latency));
-        let (Ok(wake_at) | Err(wake_at)) = answer_at;
-        self.clock.sleep_until(wake_at).await;
-        // Catches up, so that the effect has happened.
-        self.visit(|wire, now| wire.check_usable(now))?;
-        match (answer_at, outcomes.try_recv()) {
-            (Ok(_), Ok(Some(outcomes))) => Ok(outcomes),
-            _ => Err(BrokerError::Retryable("simulated: no reply".into())),
-        }
-    }
-
-    async fn leave_black_hole(&self) {
-        let end = self.visit(|wire, now| wire.faults.black_hole_end(now));
-        if let Some(end) = end {
-            self.clock.sleep_until(end).await;
-        }
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use mayhem_core::{
-    BrokerError, Extension, Instant, LeaseToken, Outcome, Received, Settle, Settlement,
+    BrokerCall, BrokerError, Extension, Instant, LeaseToken, Outcome, Received, Settle, Settlement,
 };
 
-use super::facts::{Fact, FactKind};
+use super::facts::{CallStage, Fact, FactKind};
 use super::ledger::{Lease, Ledger};
 use super::settings::{Faults, SimSettings};
 use crate::Dice;
@@ -20,6 +20,9 @@ pub(super) struct Wire {
     pub(super) dice: Dice,
     pub(super) faults: Faults,
     pub(super) listener: Option<Listener>,
+    pub(super) call_listener: Option<CallListener>,
+    /// What calls have come to that nobody was told of yet.
+    pub(super) call_stages: Vec<(BrokerCall, CallStage)>,
     /// Calls on their way to their effect.
     pub(super) calls: BTreeMap<(Instant, u64), (Batch, Reply)>,
     /// Deliveries on their way to the consumer.
@@ -37,6 +40,9 @@ pub(super) struct Wire {
 /// Told of every fact.
 pub(super) type Listener = Box<dyn FnMut(&Fact) + Send>;
 
+/// Told of every call.
+pub(super) type CallListener = Box<dyn FnMut(BrokerCall, CallStage) + Send>;
+
 #[derive(Clone)]
 pub(super) enum Batch {
     Settle(Vec<Settlement>),
@@ -52,6 +58,8 @@ impl Wire {
             dice,
             faults,
             listener: None,
+            call_listener: None,
+            call_stages: Vec::new(),
             calls: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             serial: 0,

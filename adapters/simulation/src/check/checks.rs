@@ -6,8 +6,9 @@ use std::time::Duration;
 use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Verdict};
 
 use super::Time;
-use crate::SettleKind;
+use super::calls::{Calls, Known};
 use crate::fingerprint::Map;
+use crate::{Answer, SettleKind};
 
 /// What a consumer was told, and what its world is like: which promises it can be held to.
 #[derive(Clone, Debug)]
@@ -76,7 +77,31 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "extension rate",
-        "a lease is extended no more often than three times in its length",
+        "a lease is extended no more often than three times in its length, and after failures",
+    ),
+    (
+        "extended in time",
+        "no lease runs out whose extension could have been asked for, or asked for again",
+    ),
+    (
+        "settled in time",
+        "no lease runs out whose settlement could have been asked for, or asked for again",
+    ),
+    (
+        "told when done",
+        "a delivery ends as settled when the broker has said so, and no earlier",
+    ),
+    (
+        "newest lease",
+        "a delivery that goes on under a newer lease is extended and settled under that one",
+    ),
+    (
+        "lost is lost",
+        "a delivery whose lease has run out does not go on, and is not started",
+    ),
+    (
+        "bounded step",
+        "in one step a delivery is settled and extended once at the most",
     ),
     ("permits", "no more handlers run than may"),
     ("room", "no more deliveries are in hand than may be"),
@@ -99,7 +124,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "told once",
-        "every panic and every failed branch is told exactly once",
+        "every panic, failed branch and failed call is told exactly once, and at once",
     ),
     (
         "no early dead letter",
@@ -144,8 +169,16 @@ pub(super) struct Checks {
     pub(super) is_safe: Option<IsSafe>,
     /// How many messages are under lease.
     pub(super) leased: i64,
-    /// Which deliveries were handed over and not told of yet.
-    pub(super) arrived: VecDeque<u64>,
+    /// The leases of deliveries that were handed over and not told of yet.
+    pub(super) arrived: VecDeque<LeaseToken>,
+    pub(super) calls: [Calls; 3],
+    /// Whether the broker has failed for good.
+    pub(super) is_broken: bool,
+    /// When a panic or a failed branch is to be told.
+    pub(super) error_at: Mark,
+    /// When time was stolen last.
+    pub(super) stolen_at: Mark,
+    pub(super) step: Step,
 }
 
 #[derive(Default)]
@@ -154,6 +187,14 @@ pub(super) struct Counts {
     pub(super) received: u64,
     pub(super) panics: u64,
     pub(super) branch_failures: u64,
+}
+
+/// What a consumer did since it was looked at last.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) asked: u64,
+    /// How many deliveries it could do something about.
+    pub(super) deliveries: u64,
 }
 
 /// One message, over all consumers.
@@ -165,8 +206,8 @@ pub(super) struct Message {
     pub(super) generations: Vec<Generation>,
     /// Which of them goes on under the lease of which delivery: those that were merged, too.
     pub(super) owners: Map<u64, usize>,
-    /// The delivery that was received last.
-    pub(super) latest: u64,
+    /// How many settlements the broker has confirmed that were not told of yet.
+    pub(super) done_count: u64,
 }
 
 /// One delivery of one message, and its handler.
@@ -175,6 +216,7 @@ pub(super) struct Generation {
     pub(super) attempt: u32,
     pub(super) holds: u32,
     pub(super) end: Option<(End, Mark)>,
+    pub(super) known: Known,
 }
 
 #[derive(Clone, Debug)]
@@ -192,7 +234,18 @@ pub(super) struct Lease {
     /// As the consumer was told.
     pub(super) attempt: u32,
     pub(super) delivered_at: Instant,
+    /// As the consumer was told.
+    pub(super) deadline: Instant,
     pub(super) extensions: u32,
+    /// How many of them failed.
+    pub(super) failures: u32,
+    pub(super) extends_in_flight: u32,
+    /// When it was asked to end, by the latest extension.
+    pub(super) asked_until: Instant,
+    pub(super) extend_answer: Option<Answer>,
+    pub(super) extend_answered_at: Mark,
+    /// Whether a settlement was answered so.
+    pub(super) is_gone: bool,
 }
 
 /// A handler that was started.
@@ -210,6 +263,12 @@ impl Message {
     pub(super) fn generation(&self, token: &LeaseToken) -> Option<&Generation> {
         let owner = self.owners.get(&delivery_of(token))?;
         self.generations.get(*owner)
+    }
+
+    /// The delivery in hand that events call by its first attempt.
+    pub(super) fn in_hand(&mut self, attempt: u32) -> Option<&mut Generation> {
+        let is_it = |it: &&mut Generation| it.attempt == attempt && !it.known.is_over;
+        self.generations.iter_mut().find(is_it)
     }
 }
 

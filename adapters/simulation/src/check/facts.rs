@@ -1,8 +1,10 @@
 //! What the broker's facts must be like.
 
+use std::time::Duration;
+
 use mayhem_core::{Instant, LeaseToken, Verdict};
 
-use super::checks::{Checks, End, delivery_of};
+use super::checks::{Checks, End, Generation, delivery_of};
 use super::{Broken, Time};
 use crate::{Fact, FactKind, SettleKind};
 
@@ -13,19 +15,27 @@ impl Checks {
                 self.leased += 1;
                 let lease = self.leases.entry(token.clone()).or_default();
                 (lease.delivered_at, lease.attempt) = (fact.at, *attempt);
+                lease.deadline = *deadline;
                 self.messages.entry(fact.id.clone()).or_default().until = Some(*deadline);
             }
-            (FactKind::Arrived, Some(token)) => self.arrived.push_back(delivery_of(token)),
+            (FactKind::Arrived, Some(token)) => self.arrived.push_back(token.clone()),
             (FactKind::Duplicated, Some(token)) => {
                 self.leases.entry(token.clone()).or_default().is_duplicated = true;
             }
             (FactKind::SettleCalled(kind), Some(token)) => {
                 return self.settle_called(fact, *kind, token);
             }
-            (FactKind::ExtendCalled, Some(token)) => return self.extend_called(fact, token, time),
-            (FactKind::Extended { until }, Some(token)) => {
+            (FactKind::ExtendCalled { duration }, Some(token)) => {
+                return self.extend_called(fact, token, *duration, time);
+            }
+            (FactKind::SettleAnswered(answer), Some(token)) => {
+                self.settle_answered(fact, token, *answer);
+            }
+            (FactKind::ExtendAnswered(answer), Some(token)) => {
+                self.extend_answered(token, *answer, time);
+            }
+            (FactKind::Extended { until }, _) => {
                 self.set_until(fact, Some(*until));
-                return self.extended(fact, token, *until);
             }
             (FactKind::Settled(kind), _) => {
                 self.leased -= 1;
@@ -37,9 +47,12 @@ impl Checks {
                     return broken("safe before ack", fact, "its effect is not safe");
                 }
             }
-            (FactKind::Expired, _) => {
+            (FactKind::Expired, Some(token)) => {
                 self.leased -= 1;
-                self.set_until(fact, None);
+                let until = self.set_until(fact, None);
+                if until == Some(fact.at) {
+                    self.ran_out(fact, token, time)?;
+                }
                 if self.promises.is_honest && !self.is_closed {
                     return broken("leases kept", fact, "though nothing went wrong");
                 }
@@ -55,9 +68,25 @@ impl Checks {
         Ok(())
     }
 
-    fn set_until(&mut self, fact: &Fact, until: Option<Instant>) {
-        if let Some(message) = self.messages.get_mut(&fact.id) {
-            message.until = until;
+    /// Notes when a lease ends; returns when it would have ended.
+    fn set_until(&mut self, fact: &Fact, until: Option<Instant>) -> Option<Instant> {
+        let message = self.messages.get_mut(&fact.id)?;
+        std::mem::replace(&mut message.until, until)
+    }
+
+    /// A lease has lasted as long as it should, and was not extended.
+    fn ran_out(&self, fact: &Fact, token: &LeaseToken, time: Time) -> Result<(), Broken> {
+        let message = self.messages.get(&fact.id);
+        let generation = message.and_then(|it| it.generation(token));
+        let at = Time {
+            now: fact.at,
+            ..time
+        };
+        match generation {
+            Some(it) if it.known.token == *token && !it.known.is_lost && !it.known.is_over => {
+                self.check_kept(it, at)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -68,6 +97,8 @@ impl Checks {
         token: &LeaseToken,
     ) -> Result<(), Broken> {
         let life = self.life;
+        self.step.asked += 1;
+        self.check_newest(fact, token)?;
         let lease = self.leases.entry(token.clone()).or_default();
         // A lease that was delivered twice may be another delivery by then.
         let is_duplicated = lease.is_duplicated;
@@ -161,9 +192,32 @@ impl Checks {
         }
     }
 
-    fn extend_called(&mut self, fact: &Fact, token: &LeaseToken, time: Time) -> Result<(), Broken> {
+    /// What is asked for is asked for under the newest lease of a delivery.
+    fn check_newest(&self, fact: &Fact, token: &LeaseToken) -> Result<(), Broken> {
+        let message = self.messages.get(&fact.id);
+        match message.and_then(|it| it.generation(token)) {
+            Some(Generation { known, .. })
+                if delivery_of(token) < delivery_of(&known.token) && !known.is_unsure =>
+            {
+                broken("newest lease", fact, known.token.as_str())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn extend_called(
+        &mut self,
+        fact: &Fact,
+        token: &LeaseToken,
+        duration: Duration,
+        time: Time,
+    ) -> Result<(), Broken> {
+        self.step.asked += 1;
+        self.check_newest(fact, token)?;
         let (life, promises) = (self.life, &self.promises);
         let lease = self.leases.entry(token.clone()).or_default();
+        lease.extends_in_flight += 1;
+        lease.asked_until = fact.at + duration;
         if lease.is_duplicated {
             return Ok(());
         }
@@ -178,32 +232,25 @@ impl Checks {
         }
         lease.extensions += 1;
         let (age, length) = (fact.at - lease.delivered_at, promises.lease / 3);
-        let allowed = 2 + age.as_nanos() / length.as_nanos().max(1);
-        if promises.is_honest && u128::from(lease.extensions) > allowed {
+        let allowed = 2 + u128::from(lease.failures) + age.as_nanos() / length.as_nanos().max(1);
+        if u128::from(lease.extensions) > allowed {
             let count = lease.extensions;
             return broken("extension rate", fact, format!("{count} times in {age:?}"));
         }
         let message = self.messages.get(&fact.id);
         let generation = message.and_then(|it| it.generation(token));
         if let Some(generation) = generation
+            && fact.at + duration > generation.known.received.now + promises.lease_max
+        {
+            let longest = promises.lease_max;
+            return broken("longest lease", fact, format!("longest: {longest:?}"));
+        }
+        if let Some(generation) = generation
             && let Some((end, mark)) = &generation.end
             && generation.holds == 0
             && time.is_well_after(*mark)
         {
             return broken("no late extension", fact, format!("it came to {end:?}"));
-        }
-        Ok(())
-    }
-
-    fn extended(&self, fact: &Fact, token: &LeaseToken, until: Instant) -> Result<(), Broken> {
-        let Some(lease) = self.leases.get(token) else {
-            return Ok(());
-        };
-        // A message may be handled under a later lease than that which it was received under, and
-        // an extension may take effect long after it was asked for: that is not the consumer's.
-        let longest = self.promises.lease_max + self.promises.lease;
-        if self.promises.is_honest && until - lease.delivered_at > longest {
-            return broken("longest lease", fact, format!("longest: {longest:?}"));
         }
         Ok(())
     }

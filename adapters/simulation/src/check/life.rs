@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report, Stats};
+use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report};
 
 use super::checks::{Checks, ENDS, End, Generation, Promises, Start};
 use super::{Broken, Time};
@@ -15,6 +15,7 @@ impl Checks {
             leases,
             is_safe,
             leased,
+            stolen_at,
             ..
         } = std::mem::take(self);
         *self = Self {
@@ -24,67 +25,26 @@ impl Checks {
             leases,
             is_safe,
             leased,
+            stolen_at,
             ..Self::default()
         };
         for message in self.messages.values_mut() {
             message.generations.clear();
             message.owners.clear();
+            message.done_count = 0;
         }
-    }
-
-    pub(super) fn stats(&self, stats: &Stats) -> Result<(), Broken> {
-        let Stats {
-            totals,
-            outstanding,
-            buffered,
-            running,
-            settling,
-            ..
-        } = *stats;
-        let ended = totals.acked
-            + totals.nacked
-            + totals.released
-            + totals.dead_lettered
-            + totals.expired
-            + totals.abandoned
-            + totals.merged;
-        // A consumer that is dropped or has crashed does not count any further.
-        if totals.received != ended + outstanding as u64
-            || outstanding != buffered + running + settling
-        {
-            return Err(Broken("conservation", format!("{stats:?}")));
-        }
-        let Promises {
-            concurrency,
-            prefetch,
-            may_overshoot,
-            ..
-        } = self.promises;
-        if running > concurrency {
-            return Err(Broken("permits", format!("{running} of {concurrency}")));
-        }
-        let room = if may_overshoot {
-            3 * prefetch
-        } else {
-            prefetch
-        };
-        if stats.phase == Phase::Running && outstanding > room {
-            return Err(Broken("room", format!("{outstanding} of {room}")));
-        }
-        Ok(())
     }
 
     pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
         match event {
-            Event::Received(key) => self.received(&key.id, key.attempt),
-            Event::Merged(key) => {
-                if let Some(message) = self.messages.get_mut(&key.id) {
-                    message.generations.pop();
-                    // The one before it goes on under this lease, if it goes on.
-                    let owner = message.generations.len().saturating_sub(1);
-                    message.owners.insert(message.latest, owner);
-                }
-            }
+            Event::Received(key) => self.received(&key.id, key.attempt, time),
+            Event::Merged(key) => self.merged(key, time)?,
+            Event::Poisoned { delivery, .. } => self.poisoned(delivery, time),
+            Event::Extended(key) => self.extended(key),
+            Event::LeaseLost(key) => self.lost(key, time)?,
+            Event::BrokerFailed {
+                call, permanent, ..
+            } => self.call_told(*call, *permanent)?,
             Event::HandlerPanicked { .. } => self.counts.panics += 1,
             Event::BranchFailed { .. } => self.counts.branch_failures += 1,
             Event::Phase(phase) => {
@@ -107,6 +67,7 @@ impl Checks {
         let change = match end_of(event) {
             Some(end) => {
                 self.counts.ends[end] += 1;
+                self.ended(event, key)?;
                 -1
             }
             None if matches!(event, Event::Received(_)) => {
@@ -140,6 +101,7 @@ impl Checks {
             let detail = format!("{name} is one of {}", self.running);
             return Err(Broken("permits", detail));
         }
+        let stolen_at = self.stolen_at.now;
         let message = self.messages.entry(delivery.id().clone()).or_default();
         // One whose handler has ended unseen, in the task that runs it, is not looked for here.
         let mut generations = message.generations.iter();
@@ -151,24 +113,15 @@ impl Checks {
             return Err(Broken("in hand once", format!("{name} was not received")));
         };
         message.generations[generation].is_started = true;
+        let until = message.generations[generation].known.until;
+        if time.now >= until && stolen_at < until {
+            let detail = format!("{name} starts, though its lease ended at {until:?}");
+            return Err(Broken("lost is lost", detail));
+        }
         Ok(Start {
             life: self.life,
             generation,
         })
-    }
-
-    fn received(&mut self, id: &MessageId, attempt: u32) {
-        let delivery = self.arrived.pop_front().unwrap_or(0);
-        let message = self.messages.entry(id.clone()).or_default();
-        let owner = message.generations.len();
-        message.owners.insert(delivery, owner);
-        message.latest = delivery;
-        message.generations.push(Generation {
-            is_started: false,
-            attempt,
-            holds: 0,
-            end: None,
-        });
     }
 
     pub(super) fn poll(
@@ -204,7 +157,10 @@ impl Checks {
             return Ok(());
         }
         self.running = self.running.saturating_sub(1);
-        self.panics += u64::from(matches!(end, End::Panicked) && !self.is_closed);
+        if matches!(end, End::Panicked) && !self.is_closed {
+            self.panics += 1;
+            self.error_at = time;
+        }
         let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
         if let Some(generation) = generations.and_then(|it| it.get_mut(start.generation)) {
             generation.end = Some((end, time));
@@ -274,6 +230,7 @@ impl Checks {
             let detail = format!("panics and branches: {meant:?}, told {told:?}");
             return Err(Broken("told once", detail));
         }
+        self.check_calls_told()?;
         self.check_stop(report)
     }
 

@@ -4,9 +4,12 @@
 //! life. `checks` holds what they must agree on; this file is where they come in. The invariants
 //! are named in [`INVARIANTS`].
 
+mod calls;
 mod checks;
 mod facts;
+mod hand;
 mod life;
+mod steps;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -76,6 +79,13 @@ impl Checker {
         };
         let listener = checker.clone();
         broker.on_fact(move |fact| listener.check(|checks, now| checks.fact(fact, now)));
+        let listener = checker.clone();
+        broker.on_call(move |call, stage| {
+            listener.check(|checks, now| {
+                checks.call(call, stage, now);
+                Ok(())
+            });
+        });
         checker
     }
 
@@ -88,7 +98,7 @@ impl Checker {
         let (checker, control) = (self.clone(), control.clone());
         sim.watch(move || {
             let stats = control.stats();
-            checker.check(|checks, _| checks.stats(&stats));
+            checker.check(|checks, now| checks.stats(&stats, now));
         });
     }
 
@@ -152,8 +162,9 @@ impl Checker {
 
     /// A branch of a fan-out has failed, which is to be told once.
     pub fn branch_failed(&self) {
-        self.check(|checks, _| {
+        self.check(|checks, now| {
             checks.branch_failures += 1;
+            checks.error_at = now;
             Ok(())
         });
     }
@@ -194,7 +205,12 @@ impl Checker {
             now: self.clock.now(),
             stolen: self.clock.stolen(),
         };
-        let broken = check(&mut self.lock(), time);
+        let mut checks = self.lock();
+        if checks.stolen_at.stolen != time.stolen {
+            checks.stolen_at = time;
+        }
+        let broken = check(&mut checks, time);
+        drop(checks);
         if let Err(Broken(invariant, detail)) = broken {
             self.world.violate(Violation {
                 invariant,
@@ -235,7 +251,7 @@ impl fmt::Debug for Hold {
 }
 
 /// The instant of a check, and how much time was taken from the program until then.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Time {
     now: Instant,
     stolen: std::time::Duration,
