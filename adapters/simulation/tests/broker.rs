@@ -6,7 +6,7 @@ use futures::future::{Either, select};
 use mayhem_core::{
     Broker, BrokerError, Clock, Extension, Instant, Outcome, Pull, Received, Settle, Settlement,
 };
-use mayhem_sim::{FactKind, Fate, Faults, SimBroker, SimSettings, Simulation};
+use mayhem_sim::{Answer, FactKind, Fate, Faults, SimBroker, SimSettings, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -268,7 +268,7 @@ fn a_lease_that_ends_early_is_delivered_again_before_the_deadline_that_was_told(
     );
     assert_eq!(
         facts.last().map(|fact| &fact.kind),
-        Some(&FactKind::Refused)
+        Some(&FactKind::SettleAnswered(Answer::Gone))
     );
 }
 

@@ -147,6 +147,11 @@ const BUGS: &[(&str, u64)] = &[
     ("handlers outlive the consumer", BUDGET),
     ("backoff never grows", BUDGET),
     ("notice without a wake", BUDGET),
+    ("run-out lease started", BUDGET),
+    ("settlement sent again at once", BUDGET),
+    ("failed settlement told twice", BUDGET),
+    ("failed receive not told", BUDGET),
+    ("failed calls spaced too far", BUDGET),
 ];
 
 /// As many as a fixed run has.

@@ -13,6 +13,7 @@ impl Checks {
             buffered,
             running,
             settling,
+            parked,
             ..
         } = *stats;
         let ended = totals.acked
@@ -24,7 +25,7 @@ impl Checks {
             + totals.merged;
         // A consumer that is dropped or has crashed does not count any further.
         if totals.received != ended + outstanding as u64
-            || outstanding != buffered + running + settling
+            || outstanding != buffered + running + settling + parked
         {
             return Err(Broken("conservation", format!("{stats:?}")));
         }
