@@ -39,6 +39,7 @@ fn each_case_prints_one_json_line_per_peer_and_ours_is_among_them() {
         "bridge_2x_boxed64",
         "bridge_4x_boxed64",
         "bridge_4x_executors",
+        "bridge_4x_word",
         "bridge_allocations",
         "bridge_wake_latency",
         "portal_round_trip",
