@@ -54,7 +54,7 @@ enum Suite {
     Bridge,
     /// Instructions per message through the bridge; needs valgrind.
     Instructions,
-    /// A handler with a lease and a fan-out of two per message.
+    /// A handler with a lease and a fan-out of two per message: alone, and behind a foreign thread.
     Engine,
     /// What it costs to keep leases alive.
     Leases,
@@ -98,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Bridge, portal::round_trip_spinning),
         (Suite::Instructions, bridge::instructions),
         (Suite::Engine, engine::fan_out),
+        (Suite::Engine, engine::end_to_end),
         (Suite::Leases, leases::keep),
         (Suite::Leases, leases::kept::keep),
         (Suite::Local, local::publish_to_ack),

@@ -31,10 +31,9 @@ impl MemoryBroker {
     /// `outstanding` are unsettled at a time.
     pub(crate) fn with_messages(n: u64, outstanding: usize, lease: Duration) -> Self {
         let left = usize::try_from(n).unwrap_or(usize::MAX);
-        let name = |number: usize| (number.to_string().into(), number.to_string().into());
         Self {
             left: Mutex::new(left),
-            names: (0..left.min(2 * outstanding)).map(name).collect(),
+            names: names(left.min(2 * outstanding)),
             lease,
             extended: AtomicU64::new(0),
             stays_open: false,
@@ -100,11 +99,19 @@ impl Broker for MemoryBroker {
     }
 
     fn caps(&self) -> Caps {
-        Caps {
-            settle_count_max: 1000,
-            extend_count_max: 2500,
-            nack_delay: true,
-            confirmed_ack: true,
-        }
+        CAPS
     }
 }
+
+/// Names of messages and of their leases.
+pub(super) fn names(count: usize) -> Vec<(MessageId, LeaseToken)> {
+    let name = |number: usize| (number.to_string().into(), number.to_string().into());
+    (0..count).map(name).collect()
+}
+
+pub(super) const CAPS: Caps = Caps {
+    settle_count_max: 1000,
+    extend_count_max: 2500,
+    nack_delay: true,
+    confirmed_ack: true,
+};

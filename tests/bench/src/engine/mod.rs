@@ -1,17 +1,19 @@
 //! One consumer, a thousand messages outstanding, each with a lease, a fan-out of two and an ack.
 
 pub(crate) mod broker;
+mod end_to_end;
 mod peers;
 
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use mayhem_core::{BranchError, Consumer, Delivery, FanOut};
+use mayhem_core::{BranchError, Broker, Consumer, Delivery, FanOut, Report};
 use mayhem_smol::SmolClock;
 
 use crate::measure::{Effort, Failure, OURS, Peer, Row, Unit, interleave};
 
 use broker::MemoryBroker;
+pub(crate) use end_to_end::one_vendor_thread as end_to_end;
 
 /// Messages worked on at the same time, by every peer.
 const OUTSTANDING: usize = 1000;
@@ -40,6 +42,17 @@ pub(crate) fn fan_out(effort: Effort) -> Result<Vec<Row>, Failure> {
 
 fn ours(n: u64) -> Result<Duration, Failure> {
     let broker = MemoryBroker::with_messages(n, OUTSTANDING, LEASE);
+    let began = Instant::now();
+    let report = block_on(consume(broker));
+    let took = began.elapsed();
+    if report.totals.acked != n || !report.is_balanced() {
+        return Err(format!("{n} messages, but: {report:?}").into());
+    }
+    Ok(took)
+}
+
+/// Handles what the broker has, to the end of its source.
+async fn consume(broker: impl Broker + 'static) -> Report {
     let consumer = Consumer::builder()
         .broker(broker)
         .clock(SmolClock)
@@ -53,13 +66,7 @@ fn ours(n: u64) -> Result<Duration, Failure> {
         .prefetch(OUTSTANDING)
         .lease(LEASE)
         .build();
-    let began = Instant::now();
-    let report = block_on(consumer.run());
-    let took = began.elapsed();
-    if report.totals.acked != n || !report.is_balanced() {
-        return Err(format!("{n} messages, but: {report:?}").into());
-    }
-    Ok(took)
+    consumer.run().await
 }
 
 /// What every peer does twice per message: gives way once, and looks at the payload.

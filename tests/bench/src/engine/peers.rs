@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use futures::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::{Notify, Semaphore};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::measure::Failure;
 
@@ -22,37 +24,89 @@ type Message = Box<[u8; 64]>;
 
 /// A task per message, with a task beside it that extends the lease until the message is done.
 pub(crate) fn tokio_task_per_message(n: u64) -> Result<Duration, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()?;
-    let acked = Arc::new(AtomicU64::new(0));
+    let runtime = runtime()?;
+    let tasks = Tasks::default();
     let began = Instant::now();
     runtime.block_on(async {
-        let permits = Arc::new(Semaphore::new(OUTSTANDING));
         for message in messages(n) {
-            let permit = Arc::clone(&permits).acquire_owned().await?;
-            let acked = Arc::clone(&acked);
-            // Detached: its permit comes back when it has ended.
-            drop(tokio::spawn(async move {
-                let done = Arc::new(Notify::new());
-                let lease = tokio::spawn(keep_lease(Arc::clone(&done)));
-                futures::join!(branch(&message), branch(&message));
-                done.notify_one();
-                // Ignored: the lease's task neither panics nor is cancelled.
-                let _ = lease.await;
-                // Relaxed: a counter that publishes nothing.
-                acked.fetch_add(1, Ordering::Relaxed);
-                drop(permit);
-            }));
+            tasks.spawn(message).await?;
         }
-        // All permits are free: all messages are done.
-        let all = u32::try_from(OUTSTANDING)?;
-        permits.acquire_many(all).await.map(drop)?;
-        Ok::<(), Failure>(())
+        tasks.all_ended().await
     })?;
     let took = began.elapsed();
-    assert_eq!(acked.load(Ordering::Relaxed), n, "every message is acked");
+    assert_eq!(tasks.acked(), n, "every message is acked");
     Ok(took)
+}
+
+/// The same, and the messages come from a foreign thread through tokio's channel.
+pub(crate) fn tokio_from_a_thread(n: u64) -> Result<Duration, Failure> {
+    let runtime = runtime()?;
+    let tasks = Tasks::default();
+    let (sender, mut receiver) = mpsc::channel(OUTSTANDING);
+    let began = Instant::now();
+    let vendor = thread::spawn(move || {
+        messages(n).try_for_each(|message| sender.blocking_send(message).map_err(|_| "closed"))
+    });
+    runtime.block_on(async {
+        while let Some(message) = receiver.recv().await {
+            tasks.spawn(message).await?;
+        }
+        tasks.all_ended().await
+    })?;
+    let took = began.elapsed();
+    vendor.join().map_err(|_| "the vendor panicked")??;
+    assert_eq!(tasks.acked(), n, "every message is acked");
+    Ok(took)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Ok(Builder::new_current_thread().enable_time().build()?)
+}
+
+/// The tasks of tokio's peers, as many at a time as messages may be outstanding.
+struct Tasks {
+    permits: Arc<Semaphore>,
+    acked: Arc<AtomicU64>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(OUTSTANDING)),
+            acked: Arc::default(),
+        }
+    }
+}
+
+impl Tasks {
+    /// Waits for a permit, and has the message handled.
+    async fn spawn(&self, message: Message) -> Result<(), Failure> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await?;
+        let acked = Arc::clone(&self.acked);
+        // Detached: its permit comes back when it has ended.
+        drop(tokio::spawn(async move {
+            let done = Arc::new(Notify::new());
+            let lease = tokio::spawn(keep_lease(Arc::clone(&done)));
+            futures::join!(branch(&message), branch(&message));
+            done.notify_one();
+            // Ignored: the lease's task neither panics nor is cancelled.
+            let _ = lease.await;
+            // Relaxed: a counter that publishes nothing.
+            acked.fetch_add(1, Ordering::Relaxed);
+            drop(permit);
+        }));
+        Ok(())
+    }
+
+    /// All permits are free: all messages are done.
+    async fn all_ended(&self) -> Result<(), Failure> {
+        let all = u32::try_from(OUTSTANDING)?;
+        Ok(self.permits.acquire_many(all).await.map(drop)?)
+    }
+
+    fn acked(&self) -> u64 {
+        self.acked.load(Ordering::Relaxed)
+    }
 }
 
 /// All messages in one future, which is as little as this can cost; nothing keeps their leases.
