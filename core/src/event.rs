@@ -139,6 +139,9 @@ pub enum Event {
         /// Whether the consumer stops because of it.
         permanent: bool,
     },
+    /// The broker delivered far more than it was asked for, or far larger: this one is handed back
+    /// at once. `Released` follows when the broker knows.
+    Shed(DeliveryKey),
     /// The messages of a key wait for this one, which is not done, to come back: see
     /// [`NackedHead::Stall`](crate::NackedHead::Stall).
     KeyStalled(DeliveryKey),
@@ -216,6 +219,7 @@ impl Event {
             | Self::Merged(delivery)
             | Self::Expired(delivery)
             | Self::Abandoned(delivery)
+            | Self::Shed(delivery)
             | Self::KeyStalled(delivery) => Some(delivery),
             Self::BrokerFailed { .. }
             | Self::TailReleased { .. }

@@ -108,9 +108,9 @@
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
 //! `backoff`, `timeout`, `rate`, `event`, `report`, `metrics`, `changes`, `control` (what it says
-//! and hears), `order`, `lease` (who goes before whom, and who holds what until when), `signal`,
-//! `isolate`, `delivery`, `fan_out`, `handler` (the scope of one message), `slots` (where handlers
-//! run), `consumer` (the engine).
+//! and hears), `flow`, `order`, `lease` (how much may be in hand, who goes before whom, who holds
+//! what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one
+//! message), `slots` (where handlers run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
@@ -121,6 +121,7 @@ mod control;
 mod delivery;
 mod event;
 mod fan_out;
+mod flow;
 mod handler;
 mod hook;
 mod isolate;

@@ -39,6 +39,8 @@ pub struct Totals {
     pub abandoned: u64,
     /// End: the same message was already in hand.
     pub merged: u64,
+    /// Deliveries that were too much and are handed back at once; they end as `released`.
+    pub shed: u64,
     /// Leases extended, once for each time.
     pub extended: u64,
     /// Verdicts and panics that led to another attempt.
@@ -70,6 +72,8 @@ pub struct Stats {
     pub concurrency: usize,
     /// Deliveries in hand: `buffered + running + parked + settling`.
     pub outstanding: usize,
+    /// The payloads of those, in bytes.
+    pub bytes: usize,
     /// Received and not started.
     pub buffered: usize,
     /// Started and not ended: permits in use.

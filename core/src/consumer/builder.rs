@@ -134,15 +134,6 @@ impl<B, C, H> Builder<B, C, H> {
         self
     }
 
-    /// How many deliveries may be in hand, waiting ones included, at least 1. Default: 1000.
-    ///
-    /// Should be no less than the broker's own limit of outstanding messages: what stays in the
-    /// broker's buffers is under lease as well and is not extended.
-    pub fn prefetch(mut self, count_max: usize) -> Self {
-        self.settings.prefetch = count_max.max(1);
-        self
-    }
-
     /// How long a lease is extended at a time, at least 1 ms. Default: 60 s.
     ///
     /// A lease is extended when half of it is left, or a little earlier; where so many came
@@ -328,6 +319,7 @@ pub(super) type Observer = Box<dyn FnMut(&Event) + Send>;
 pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) prefetch: usize,
+    pub(super) prefetch_bytes: usize,
     pub(super) lease: Duration,
     pub(super) lease_range: Option<RangeInclusive<Duration>>,
     pub(super) lease_max: Duration,
@@ -351,6 +343,7 @@ impl Default for Settings {
         Self {
             concurrency: 64,
             prefetch: 1000,
+            prefetch_bytes: 100 << 20,
             lease: Duration::from_secs(60),
             lease_range: None,
             lease_max: Duration::from_secs(30 * 60),

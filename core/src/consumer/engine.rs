@@ -30,6 +30,7 @@ use super::shutdown::Shutdown;
 use super::timeouts::Timeouts;
 use crate::clock::Stopwatch;
 use crate::control::{Notice, Shared};
+use crate::flow::Flow;
 use crate::handler::Finish;
 use crate::isolate::panic_message;
 use crate::lease::{Handle, LeaseSettings, LeaseTable};
@@ -92,6 +93,7 @@ impl<'a> Engine<'a> {
             extend_count_max: caps.extend_count_max,
         };
         let order = settings.key_of.take();
+        let flow = Flow::new(settings.prefetch, settings.prefetch_bytes);
         let mut engine = Self {
             order: order.map(|key_of| Order::new(key_of, settings.nacked_head)),
             broker,
@@ -105,7 +107,7 @@ impl<'a> Engine<'a> {
             shared,
             table: LeaseTable::new(leases),
             waiting: VecDeque::new(),
-            intake: Intake::default(),
+            intake: Intake::new(flow),
             settlements: Settlements::default(),
             extend_failures: 0,
             calls: FuturesUnordered::new(),
@@ -296,11 +298,13 @@ impl<'a> Engine<'a> {
             running,
             parked,
             settling,
+            bytes,
             ..
         } = self.stats;
         debug_assert_eq!(outstanding, self.table.len());
         debug_assert_eq!(outstanding, buffered + running + parked + settling);
         debug_assert_eq!(totals.received, totals.ended() + outstanding as u64);
+        debug_assert!(outstanding > 0 || bytes == 0);
     }
 
     fn report(&mut self) -> Report {

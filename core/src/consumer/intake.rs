@@ -9,11 +9,11 @@ use futures::future::BoxFuture;
 use super::calls::{Answer, call};
 use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
+use crate::flow::{Flow, Load};
 use crate::lease::{Handle, IdHash, Lease};
 use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
 
 /// The call of `receive` and what is to follow it.
-#[derive(Default)]
 pub(super) struct Intake<'a> {
     source: Source,
     /// What was received and not yet taken up.
@@ -21,9 +21,7 @@ pub(super) struct Intake<'a> {
     call: Option<BoxFuture<'a, Answer<Vec<Received>>>>,
     retry_at: Instant,
     failures: u32,
-    /// Whether `prefetch` was reached: then intake rests until an eighth of it is free, or every
-    /// message that ends would lead to a call for one message.
-    is_full: bool,
+    flow: Flow,
 }
 
 /// What is expected from the broker.
@@ -39,6 +37,18 @@ enum Source {
 }
 
 impl Intake<'_> {
+    /// Takes in as much as `flow` allows.
+    pub(super) fn new(flow: Flow) -> Self {
+        Self {
+            source: Source::default(),
+            received: Vec::new().into_iter(),
+            call: None,
+            retry_at: Instant::ZERO,
+            failures: 0,
+            flow,
+        }
+    }
+
     /// Has the source closed; a call that is waiting for messages is dropped.
     pub(super) fn close(&mut self) {
         if self.source == Source::Open {
@@ -110,7 +120,7 @@ impl Engine<'_> {
     pub(super) fn next_receive(&self) -> Option<Instant> {
         let waits = self.intake.call.is_none() && self.intake.failures > 0;
         let is_resting = match self.intake.source {
-            Source::Open => self.intake.is_full && !self.stats.is_paused,
+            Source::Open => self.intake.flow.is_full() && !self.stats.is_paused,
             Source::Closing => false,
             Source::Closed => true,
         };
@@ -178,14 +188,9 @@ impl Engine<'_> {
             // Even if there is no room: what is under lease already has to be kept.
             Source::Open if self.stats.is_paused => Some(Pull::Hold),
             Source::Open => {
-                let room = self.settings.prefetch.saturating_sub(self.table.len());
-                let enough = if self.intake.is_full {
-                    (self.settings.prefetch / 8).max(1)
-                } else {
-                    1
-                };
-                self.intake.is_full = room < enough;
-                (!self.intake.is_full).then_some(Pull::Next { count_max: room })
+                let load = self.load();
+                let count_max = self.intake.flow.room(load);
+                (count_max > 0).then_some(Pull::Next { count_max })
             }
         }
     }
@@ -198,6 +203,7 @@ impl Engine<'_> {
                     self.intake.close_for_good();
                 }
                 self.compact_waiting();
+                self.intake.flow.begin_batch();
                 self.intake.received = batch.into_iter();
             }
             Answer::Retryable(error) => {
@@ -263,7 +269,9 @@ impl Engine<'_> {
     /// Takes up a message that is not in hand, whose id has this hash.
     fn take_up(&mut self, now: Instant, hash: IdHash, message: Message, deadline: Instant) {
         let is_running = self.stats.phase == Phase::Running;
-        let order = self.order.as_mut().filter(|_| is_running);
+        let (load, bytes) = (self.load(), message.payload.len());
+        let is_shed = is_running && self.intake.flow.is_too_much(load, bytes);
+        let order = self.order.as_mut().filter(|_| is_running && !is_shed);
         let key = order.map_or(Ok(None), |order| order.key_of(&message));
         let (retired, shared) = (&mut self.retired, &self.shared);
         let delivering = |handle| {
@@ -282,11 +290,23 @@ impl Engine<'_> {
         };
         let handle = self.table.insert(now, hash, deadline, delivering);
         self.stats.outstanding += 1;
+        self.stats.bytes += bytes;
         self.stats.buffered += 1;
-        if is_running {
-            self.line_up(handle, key);
-        } else {
-            self.release(handle);
+        if is_running && !is_shed {
+            return self.line_up(handle, key);
+        }
+        if is_shed {
+            self.stats.totals.shed += 1;
+            self.emit_about(handle, Event::Shed);
+        }
+        self.release(handle);
+    }
+
+    /// What is in hand.
+    fn load(&self) -> Load {
+        Load {
+            count: self.table.len(),
+            bytes: self.stats.bytes,
         }
     }
 

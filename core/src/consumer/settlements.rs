@@ -160,6 +160,7 @@ impl Engine<'_> {
             },
         }
         self.stats.outstanding -= 1;
+        self.stats.bytes -= delivery.payload().len();
         self.leave(&stage);
         match &stage {
             Stage::Buffered if matches!(end, End::Expired) => {

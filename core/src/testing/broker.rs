@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) extend_delay: Duration,
     /// How often an extension made a lease shorter.
     pub(crate) shortened: usize,
+    /// How many times as many messages it delivers as it was asked for.
+    pub(crate) overshoot: usize,
     /// Whether the source ends when nothing is left.
     pub(crate) ends: bool,
     /// Leased to the consumer, and only to be had with `Pull::Close`.
@@ -84,6 +86,7 @@ impl TestBroker {
             extend_latency: Duration::ZERO,
             extend_delay: Duration::ZERO,
             shortened: 0,
+            overshoot: 1,
             ends: true,
             at_close: Vec::new(),
             at_hold: Vec::new(),
@@ -137,6 +140,7 @@ impl TestBroker {
         let now = self.clock.now();
         let mut state = lock(&self.state);
         state.expire(now);
+        let count_max = count_max * state.overshoot;
         let mut batch = Vec::new();
         let mut later = VecDeque::new();
         while let Some((at, id, attempt)) = state.ready.pop_front() {

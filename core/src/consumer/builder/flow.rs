@@ -4,6 +4,40 @@ use super::Builder;
 use crate::{Message, NackedHead, OrderKey, Rate};
 
 impl<B, C, H> Builder<B, C, H> {
+    /// How many deliveries may be in hand, waiting ones included, at least 1. Default: 1000.
+    ///
+    /// Once there are, the intake rests until a fifth of them has ended. Should be no less than
+    /// the broker's own limit of outstanding messages: what stays in the broker's buffers is under
+    /// lease as well and is not extended.
+    ///
+    /// What a broker delivers beyond the double of this is shed: handed back at once, the newest
+    /// first and not as an attempt, with [`Event::Shed`](crate::Event::Shed).
+    pub fn prefetch(mut self, count_max: usize) -> Self {
+        self.settings.prefetch = count_max.max(1);
+        self
+    }
+
+    /// How many bytes of payload may be in hand, at least 1. Default: 100 MiB.
+    ///
+    /// The same rule as for [`prefetch`](Self::prefetch), beside it: the intake rests while either
+    /// limit is reached. A broker is not told of bytes; it is asked for as many messages as will
+    /// fit if they are like the latest ones. What takes the bytes in hand beyond the double of the
+    /// limit is shed, but for one thing: where the limit was not reached, the next message is
+    /// taken in whatever its size, so that one that is larger than the limit can pass.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::Consumer;
+    ///
+    /// let builder = Consumer::builder().prefetch(10_000).prefetch_bytes(64 << 20);
+    /// # drop(builder);
+    /// ```
+    pub fn prefetch_bytes(mut self, bytes_max: usize) -> Self {
+        self.settings.prefetch_bytes = bytes_max.max(1);
+        self
+    }
+
     /// How many handlers may start in a time. Default: as many as there are permits for.
     ///
     /// Messages that wait for the rate are kept under lease like those that wait for a permit. Can

@@ -3,6 +3,7 @@
 mod adaptive;
 mod failures;
 mod fairness;
+mod flow;
 mod hooks;
 mod leases;
 mod observing;
