@@ -21,7 +21,7 @@
 //!   of the executor stops the consumer in order.
 //!
 //! Two guides lie beside this crate, in `docs`: `write-a-handler.md`, and
-//! `write-a-broker-adapter.md`.
+//! `write-a-broker-adapter.md`; `comparison.md` compares.
 //!
 //! # Examples
 //!

@@ -6,6 +6,43 @@ use std::path::{Path, PathBuf};
 use mayhem_sim::contract;
 use mayhem_tests::broker_worlds::Simulated;
 
+/// Rows of the three tables of the comparison, and how many of each are a yes.
+const TABLES: [(usize, usize); 3] = [(34, 30), (14, 12), (14, 14)];
+
+#[test]
+fn every_yes_of_the_comparison_names_tests_that_exist_and_every_no_says_why() {
+    let docs = root().join("core/docs");
+    let text = fs::read_to_string(docs.join("comparison.md")).expect("the comparison");
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| #");
+    let mut rows = text.lines().filter(is_row);
+    let mut number = 0;
+    for (count, yes_count) in TABLES {
+        let mut yes = 0;
+        for row in rows.by_ref().take(count) {
+            number += 1;
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells[0], number.to_string(), "{row}");
+            let ours = cells[cells.len() - 1];
+            if let Some(reason) = ours.strip_prefix("no: ") {
+                assert!(reason.len() > 40 && reason.ends_with('.'), "{row}");
+                continue;
+            }
+            assert!(ours.starts_with("yes"), "{row}");
+            yes += 1;
+            let links = links(ours);
+            assert!(!links.is_empty(), "{row}");
+            for (name, path) in links {
+                let is_there = is_test(&docs.join(path), name);
+                assert!(is_there, "{name} is no test in {path}");
+            }
+        }
+        assert_eq!(yes, yes_count);
+        let sum = format!("{yes_count} of {count} are a yes.");
+        assert!(text.contains(&sum), "{sum}");
+    }
+    assert_eq!(rows.next(), None);
+}
+
 #[test]
 fn the_guide_to_broker_adapters_lists_every_check_in_order() {
     let guide = root().join("core/docs/write-a-broker-adapter.md");
@@ -17,6 +54,25 @@ fn the_guide_to_broker_adapters_lists_every_check_in_order() {
     let checks = contract::checks::<Simulated>();
     let names: Vec<&str> = checks.iter().map(|check| check.name).collect();
     assert_eq!(listed, names);
+}
+
+/// The links of a cell: what they say and where they lead.
+fn links(cell: &str) -> Vec<(&str, &str)> {
+    let parts = cell.split('[').skip(1);
+    parts
+        .map(|part| {
+            let (name, rest) = part.split_once("](").expect("a link has a path");
+            let (path, _) = rest.split_once(')').expect("a link ends");
+            (name, path)
+        })
+        .collect()
+}
+
+/// Whether `name` is run as a test, by itself or in a contract that the file lists.
+fn is_test(path: &Path, name: &str) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let is_listed = text.contains("macro_rules! ") && text.contains(&format!("    {name}\n"));
+    is_listed || text.contains(&format!("#[test]\nfn {name}("))
 }
 
 fn root() -> PathBuf {
