@@ -151,8 +151,8 @@ pub struct Caps {
     pub settle_count_max: usize,
     /// The most extensions in one call; 0 when leases cannot be extended.
     pub extend_count_max: usize,
-    /// Whether `Nack { after }` is honoured; otherwise redelivery is at once, and the consumer waits
-    /// with the nack: it keeps the lease until the delay is over, up to
+    /// Whether `Nack { after }` is honoured; otherwise redelivery is at once, and the consumer
+    /// waits with the nack: it keeps the lease until the delay is over, up to
     /// [`Builder::lease_max`](crate::Builder::lease_max).
     pub nack_delay: bool,
     /// Whether `Outcome::Done` on an ack means that the message will not be delivered again.

@@ -94,23 +94,26 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
-    /// A handler, or work that it shielded, is taking longer than [`Timeout::soft`](crate::Timeout::soft); it is told.
+    /// A handler, or work that it shielded, is taking longer than
+    /// [`Timeout::soft`](crate::Timeout::soft); it is told.
     HandlerOverdue {
         /// The delivery.
         delivery: DeliveryKey,
         /// After which time it was due.
         after: Duration,
     },
-    /// A handler was cancelled because it took longer than [`Timeout::total`](crate::Timeout::total). When it has ended
-    /// the message is retried, unless it ended with a verdict after all.
+    /// A handler was cancelled because it took longer than
+    /// [`Timeout::total`](crate::Timeout::total). When it has ended the message is retried, unless
+    /// it ended with a verdict after all.
     HandlerTimedOut {
         /// The delivery.
         delivery: DeliveryKey,
         /// After which time it was due.
         after: Duration,
     },
-    /// A handler was cancelled and has not ended [`Timeout::stuck`](crate::Timeout::stuck) later: it blocks a thread, or
-    /// work that it shielded goes on. It keeps its permit, and its lease up to the longest.
+    /// A handler was cancelled and has not ended [`Timeout::stuck`](crate::Timeout::stuck) later:
+    /// it blocks a thread, or work that it shielded goes on. It keeps its permit, and its lease up
+    /// to the longest.
     HandlerStuck {
         /// The delivery.
         delivery: DeliveryKey,

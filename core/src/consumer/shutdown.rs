@@ -75,8 +75,8 @@ impl Engine<'_> {
             Phase::Grace if is_idle => self.enter(now, Phase::Flushing),
             Phase::Grace if is_late => {
                 self.abandon_shields();
-                // A cancelled task ends when its executor gets to it, which may be never: it is waited
-                // for as long as the settlements are.
+                // A cancelled task ends when its executor gets to it, which may be never: it is
+                // waited for as long as the settlements are.
                 self.enter(now, Phase::Flushing);
             }
             Phase::Flushing if self.intake.is_closed() && self.table.is_empty() => {

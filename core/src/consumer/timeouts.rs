@@ -79,7 +79,11 @@ impl Engine<'_> {
         for queue in &mut timeouts.queues {
             if queue.len() > 2 * self.stats.running + COMPACT_MIN {
                 let table = &self.table;
-                queue.retain(|watched| table.get(watched.handle).is_some());
+                let is_running = |watched: &Watched| {
+                    let lease = table.get(watched.handle);
+                    lease.is_some_and(|lease| matches!(lease.owner.stage, Stage::Running(_)))
+                };
+                queue.retain(is_running);
             }
         }
     }

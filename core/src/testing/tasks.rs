@@ -1,4 +1,5 @@
-//! The same specs for handlers that are tasks: what is a handler inside `run()` elsewhere is spawned.
+//! The same specs for handlers that are tasks: what is a handler inside `run()` elsewhere is
+//! spawned.
 //!
 //! A handler need not be `Send` for it, so that every spec can be run so; the task is the one that
 //! `spawned_handler` makes.
