@@ -262,6 +262,7 @@ fn assert_no_loss(stage: &Stage) {
         match stage.broker.truth(&id).fate {
             Fate::Acked => {}
             Fate::Dead { reason } if reason.contains("planned") => {}
+            Fate::Dead { reason } if reason.contains("poison") => {}
             fate => stage.fail(&format!("{id} is lost: {fate:?}")),
         }
     }

@@ -187,34 +187,9 @@ impl<B, C, H> Builder<B, C, H> {
         self
     }
 
-    /// Which attempt is the last that is started at all, at least
-    /// [`max_deliveries`](Self::max_deliveries), which is also the default.
-    ///
-    /// A retry at the last delivery is a dead letter, so that a later attempt means that earlier
-    /// ones were never settled: their handlers crashed the process, hung, or outlived their lease.
-    /// Such a message is dead-lettered without being started, with
-    /// [`Event::Poisoned`](crate::Event::Poisoned). While the consumer stops it is handed back
-    /// like any other instead.
-    ///
-    /// Whether a lease that runs out is an attempt is the broker's affair. With one that counts
-    /// every delivery, a crash costs an attempt of each message that only waited, too; give it
-    /// room, or `u32::MAX` to start every message.
-    pub fn poison_after(mut self, attempt_max: u32) -> Self {
-        self.settings.poison_after = attempt_max;
-        self
-    }
-
     /// How long a retry waits unless its verdict says so.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.settings.backoff = backoff;
-        self
-    }
-
-    /// The least delay of a retry or a postponement whose verdict names a delay. Default: 100 ms.
-    ///
-    /// Without it, a handler that puts its message off by nothing has it again at once, and again.
-    pub fn nack_delay_min(mut self, delay: Duration) -> Self {
-        self.settings.nack_delay_min = delay;
         self
     }
 
@@ -224,36 +199,6 @@ impl<B, C, H> Builder<B, C, H> {
     /// is as precise as that.
     pub fn slow_poll(mut self, threshold: Duration) -> Self {
         self.settings.slow_poll = threshold;
-        self
-    }
-
-    /// How long a handler may take. Default: as long as it likes.
-    ///
-    /// A handler that takes longer is told, then dropped, which is a failed attempt, and reported
-    /// if it does not end even so: see [`Timeout`]. It keeps its permit until it has really ended,
-    /// and its lease is extended up to [`lease_max`](Self::lease_max) and no longer. Work that it
-    /// [shielded](Delivery::shield) is not dropped. The time of a spawned handler counts from when
-    /// the executor was given it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use mayhem_core::{Consumer, Delivery, Timeout, Verdict};
-    /// use std::time::Duration;
-    ///
-    /// let timeout = Timeout { soft: Duration::from_secs(5), ..Timeout::default() };
-    /// let builder = Consumer::builder()
-    ///     .handler(async |delivery: &Delivery| {
-    ///         if delivery.is_overdue() {
-    ///             return Verdict::Retry { after: None };
-    ///         }
-    ///         Verdict::Ack
-    ///     })
-    ///     .handler_timeout(timeout);
-    /// # drop(builder);
-    /// ```
-    pub fn handler_timeout(mut self, timeout: Timeout) -> Self {
-        self.settings.timeout = Some(timeout);
         self
     }
 

@@ -254,6 +254,11 @@ impl Engine<'_> {
         };
         self.stats.totals.merged += 1;
         self.emit(|| Event::Merged(key(&message)));
+        let is_newer = |lease: &Lease<Delivering>| message.attempt > newest(lease);
+        if self.table.get(older).is_some_and(is_newer) {
+            // One handler, and now two attempts.
+            self.poison.spare(&message.id);
+        }
         // A duplicate that is late must not put its old lease in the place of the newer one.
         let is_late = self.table.get(older).is_some_and(|lease| {
             let newer = (newest(lease), lease.deadline);

@@ -11,10 +11,21 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use super::builder::Builder;
 use super::delivering::{Parked, Stage};
 use super::engine::Engine;
 use crate::lease::Handle;
 use crate::{Instant, Phase, Settle};
+
+impl<B, C, H> Builder<B, C, H> {
+    /// The least delay of a retry or a postponement whose verdict names a delay. Default: 100 ms.
+    ///
+    /// Without it, a handler that puts its message off by nothing has it again at once, and again.
+    pub fn nack_delay_min(mut self, delay: Duration) -> Self {
+        self.settings.nack_delay_min = delay;
+        self
+    }
+}
 
 /// Who is to be handed back when.
 #[derive(Debug, Default)]

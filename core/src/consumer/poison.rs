@@ -10,18 +10,39 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::builder::Builder;
 use super::engine::Engine;
 use crate::lease::Handle;
 use crate::{Event, MessageId, Settle};
 
-/// What is known about messages that were delivered and not started.
+impl<B, C, H> Builder<B, C, H> {
+    /// Which attempt is the last that is started at all, at least
+    /// [`max_deliveries`](Self::max_deliveries), which is also the default.
+    ///
+    /// A retry at the last delivery is a dead letter, so that a later attempt means that earlier
+    /// ones were never settled: their handlers crashed the process, hung, or outlived their lease.
+    /// An attempt that this process knows to have been lost while no handler ran does not count.
+    /// Such a message is dead-lettered without being started, with
+    /// [`Event::Poisoned`](crate::Event::Poisoned). While the consumer stops it is handed back
+    /// like any other instead.
+    ///
+    /// Whether a lease that runs out is an attempt is the broker's affair. With one that counts
+    /// every delivery, a crash costs an attempt of each message that only waited, too; give it
+    /// room, or `u32::MAX` to start every message.
+    pub fn poison_after(mut self, attempt_max: u32) -> Self {
+        self.settings.poison_after = attempt_max;
+        self
+    }
+}
+
+/// What is known in favour of messages.
 #[derive(Debug)]
 pub(super) struct Poison {
     /// The last attempt that is started.
     pub(super) attempt_max: u32,
-    /// How many attempts of a message ended while it waited for a permit: they prove nothing
-    /// against it.
-    waited: BTreeMap<MessageId, u32>,
+    /// How many attempts of a message went by without a handler being to blame: it had not started,
+    /// or had ended, and the lease was lost all the same.
+    spared: BTreeMap<MessageId, u32>,
     /// In the order in which they were noted first.
     oldest: VecDeque<MessageId>,
 }
@@ -30,28 +51,28 @@ impl Poison {
     pub(super) fn new(attempt_max: u32) -> Self {
         Self {
             attempt_max,
-            waited: BTreeMap::new(),
+            spared: BTreeMap::new(),
             oldest: VecDeque::new(),
         }
     }
 
-    /// Notes that the lease of a message ended while it waited.
-    pub(super) fn note_waited(&mut self, id: &MessageId) {
-        if let Some(count) = self.waited.get_mut(id) {
+    /// Notes an attempt of a message that was lost while no handler of it was running.
+    pub(super) fn spare(&mut self, id: &MessageId) {
+        if let Some(count) = self.spared.get_mut(id) {
             *count = count.saturating_add(1);
             return;
         }
-        if self.oldest.len() >= WAITED_MAX
+        if self.oldest.len() >= SPARED_MAX
             && let Some(oldest) = self.oldest.pop_front()
         {
-            self.waited.remove(&oldest);
+            self.spared.remove(&oldest);
         }
-        self.waited.insert(id.clone(), 1);
+        self.spared.insert(id.clone(), 1);
         self.oldest.push_back(id.clone());
     }
 
-    fn waited(&self, id: &MessageId) -> u32 {
-        self.waited.get(id).copied().unwrap_or(0)
+    fn spared(&self, id: &MessageId) -> u32 {
+        self.spared.get(id).copied().unwrap_or(0)
     }
 }
 
@@ -63,8 +84,8 @@ impl Engine<'_> {
             return false;
         };
         let attempt_max = self.poison.attempt_max;
-        let waited = self.poison.waited(lease.owner.delivery.id());
-        if attempt.saturating_sub(waited) <= attempt_max {
+        let spared = self.poison.spared(lease.owner.delivery.id());
+        if attempt.saturating_sub(spared) <= attempt_max {
             return false;
         }
         self.stats.totals.poisoned += 1;
@@ -78,5 +99,5 @@ impl Engine<'_> {
     }
 }
 
-/// Of how many messages it is known that they only waited.
-const WAITED_MAX: usize = 4096;
+/// About how many messages something is known.
+const SPARED_MAX: usize = 4096;

@@ -163,10 +163,8 @@ impl Engine<'_> {
         self.stats.bytes -= delivery.payload().len();
         self.leave(&stage);
         match &stage {
-            Stage::Buffered if matches!(end, End::Expired) => {
-                self.poison.note_waited(delivery.id());
-            }
             Stage::Running(_) => self.stats.lost -= usize::from(lease.is_lost),
+            _ if matches!(end, End::Expired) => self.poison.spare(delivery.id()),
             _ => {}
         }
         self.emit(|| match (end, stage) {

@@ -8,12 +8,45 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
 
+use super::builder::Builder;
 use super::delivering::{Running, Stage};
 use super::engine::Engine;
 use crate::handler::Finish;
 use crate::lease::Handle;
 use crate::slots::Slots;
 use crate::{Event, Instant, Timeout};
+
+impl<B, C, H> Builder<B, C, H> {
+    /// How long a handler may take. Default: as long as it likes.
+    ///
+    /// A handler that takes longer is told, then dropped, which is a failed attempt, and reported
+    /// if it does not end even so: see [`Timeout`]. It keeps its permit until it has really ended,
+    /// and its lease is extended up to [`lease_max`](Self::lease_max) and no longer. Work that it
+    /// [shielded](crate::Delivery::shield) is not dropped. The time of a spawned handler counts
+    /// from when the executor was given it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::{Consumer, Delivery, Timeout, Verdict};
+    /// use std::time::Duration;
+    ///
+    /// let timeout = Timeout { soft: Duration::from_secs(5), ..Timeout::default() };
+    /// let builder = Consumer::builder()
+    ///     .handler(async |delivery: &Delivery| {
+    ///         if delivery.is_overdue() {
+    ///             return Verdict::Retry { after: None };
+    ///         }
+    ///         Verdict::Ack
+    ///     })
+    ///     .handler_timeout(timeout);
+    /// # drop(builder);
+    /// ```
+    pub fn handler_timeout(mut self, timeout: Timeout) -> Self {
+        self.settings.timeout = Some(timeout);
+        self
+    }
+}
 
 /// Who is to be looked at when.
 #[derive(Debug)]

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
-use super::testing::{Rig, millis, seconds};
+use super::testing::{Fault, Rig, millis, seconds};
 use crate::control::lock;
 use crate::{Clock, Delivery, Event, Outcome, Plan, Settle, Verdict};
 
@@ -122,6 +122,47 @@ fn a_message_that_only_waited_is_not_poison_however_often_its_lease_ran_out() {
     assert_eq!(rig.count(dead), 0);
     let acked = |event: &Event| matches!(event, Event::Acked(_)) && is_it(event);
     assert_eq!(rig.count(acked), 1);
+}
+
+#[test]
+fn a_message_whose_acks_cannot_be_told_is_not_poison() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    rig.broker
+        .with(|state| state.settle_faults.extend([Fault::Retryable; 60]));
+    let handler = async |_: &Delivery| Verdict::Ack;
+
+    let builder = rig.builder().max_deliveries(2).prefetch(1);
+    let report = rig.run(builder.handler(handler).build().run());
+
+    assert!(report.totals.expired > 2, "{:?}", report.totals);
+    assert_eq!((report.totals.acked, report.totals.poisoned), (1, 0));
+}
+
+#[test]
+fn a_delivery_that_was_merged_is_no_start() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    let (broker, clock) = (rig.broker.clone(), rig.clock.clone());
+    let handler = async move |delivery: &Delivery| {
+        if delivery.attempt() > 1 {
+            return Verdict::Ack;
+        }
+        // It comes again five times while it is handled, and its handler fails.
+        for _ in 0..5 {
+            clock.sleep(seconds(1)).await;
+            broker.with(|state| state.redeliver(clock.now(), "a"));
+            broker.publish([""; 0]);
+        }
+        clock.sleep(seconds(1)).await;
+        Verdict::Retry { after: None }
+    };
+
+    let builder = rig.builder().max_deliveries(2);
+    let report = rig.run(builder.handler(handler).build().run());
+
+    let totals = report.totals;
+    assert_eq!((totals.merged, totals.poisoned, totals.acked), (5, 0, 1));
 }
 
 #[test]
