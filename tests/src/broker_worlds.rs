@@ -2,6 +2,7 @@
 //! the simulated one, in virtual time.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,6 +120,11 @@ impl<const THREADS: usize> World for Local<THREADS> {
     }
 }
 
+thread_local! {
+    /// The seed of the simulated worlds that are opened next on this thread.
+    pub static SEED: Cell<u64> = const { Cell::new(1) };
+}
+
 /// The simulated broker.
 pub struct Simulated {
     /// Its world.
@@ -131,7 +137,7 @@ impl World for Simulated {
     const IS_ORDERED: bool = true;
 
     fn open(lease: Duration) -> Self {
-        let simulation = Simulation::new(1);
+        let simulation = Simulation::new(SEED.get());
         let settings = SimSettings {
             lease,
             call_latency: Duration::ZERO..=Duration::from_millis(5),

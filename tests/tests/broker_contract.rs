@@ -1,7 +1,7 @@
 //! The broker port's contract, unchanged on the durable local broker and on the simulated one.
 
 use mayhem_sim::contract::{self, World};
-use mayhem_tests::broker_worlds::{Local, Simulated};
+use mayhem_tests::broker_worlds::{Local, SEED, Simulated};
 
 macro_rules! broker_contract {
     ($($module:ident: $world:ty;)*) => {
@@ -71,6 +71,15 @@ macro_rules! broker_contract {
 broker_contract! {
     durable: Local<2>;
     simulated: Simulated;
+}
+
+#[test]
+fn the_simulated_broker_keeps_the_contract_whatever_the_seed() {
+    for seed in 0..50 {
+        SEED.set(seed);
+        println!("seed {seed}");
+        contract::run_all::<Simulated>();
+    }
 }
 
 #[test]
