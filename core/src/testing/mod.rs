@@ -6,6 +6,8 @@ mod clock;
 mod rig;
 mod tasks;
 
+pub(crate) use crate::NoHandler as Unhandled;
 pub(crate) use broker::{Fault, TestBroker};
 pub(crate) use clock::ManualClock;
 pub(crate) use rig::{LocalSpawn, Rig, SpawnedRig, millis, seconds};
+pub(crate) use tasks::OnPool;

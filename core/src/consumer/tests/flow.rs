@@ -2,7 +2,7 @@ use fastrand::Rng;
 use futures::future::pending;
 
 use super::ordering::{key, ordered};
-use crate::testing::{Rig, millis, seconds};
+use super::testing::{Rig, millis, seconds};
 use crate::{Clock, Delivery, Event, Message, OrderKey, Plan, Rate, Settle, Verdict};
 
 /// Ids of so many bytes; the payload of a message is its id.

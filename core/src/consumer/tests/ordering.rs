@@ -2,14 +2,13 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
+use super::testing::{Fault, Rig, Unhandled, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, Rig, millis, seconds};
 use crate::{
-    Broker, Builder, Clock, Delivery, Event, Message, NackedHead, NoHandler, OrderKey, Plan,
-    Settle, Verdict,
+    Broker, Builder, Clock, Delivery, Event, Message, NackedHead, OrderKey, Plan, Settle, Verdict,
 };
 
-pub(super) type Ordered = Builder<Arc<dyn Broker>, Arc<dyn Clock>, NoHandler>;
+pub(super) type Ordered = Builder<Arc<dyn Broker>, Arc<dyn Clock>, Unhandled>;
 type Starts = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// The key of `a-1` is `a`; `-1` has none.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 
 use super::ordering::{key, ordered};
+use super::testing::{Fault, Rig, millis, seconds};
 use crate::control::lock;
-use crate::testing::{Fault, Rig, millis, seconds};
 use crate::{Delivery, NackedHead, Verdict};
 
 /// With a broker that redelivers in time, each key is acked in the order in which it was published,

@@ -3,7 +3,7 @@
 /// What the specs find under this name runs handlers as tasks.
 mod testing {
     pub(super) use crate::testing::{
-        Fault, LocalSpawn, ManualClock, SpawnedRig as Rig, millis, seconds,
+        Fault, LocalSpawn, ManualClock, OnPool as Unhandled, SpawnedRig as Rig, millis, seconds,
     };
 }
 
@@ -18,6 +18,6 @@ macro_rules! specs {
 }
 
 specs! {
-    adaptive failures hooks leases observing pace parking pauses poison settlements shields shutdown
-    storms timeouts verdicts
+    adaptive failures flow hooks leases observing ordering ordering_storms pace parking pauses
+    poison settlements shields shutdown storms timeouts verdicts
 }

@@ -9,7 +9,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 
 use super::testing::{Fault, Rig, millis, seconds};
 use crate::control::lock;
-use crate::{Clock, Delivery, Outcome, Plan, Settle, Verdict};
+use crate::{Clock, Delivery, Outcome, Plan, Settle, Timeout, Verdict};
 
 /// Whatever the moment of the stop and whatever fails, the consumer ends in the time that its plan
 /// allows, every delivery has one end, and no message is lost.
@@ -60,6 +60,15 @@ fn a_stop_at_any_moment_ends_in_time_and_adds_up() {
             .builder()
             .concurrency(rng.usize(1..9))
             .prefetch(rng.usize(1..30));
+        let timeout = Timeout {
+            soft: millis(rng.u64(0..20_000)),
+            cancel: millis(rng.u64(0..5_000)),
+            stuck: millis(rng.u64(0..5_000)),
+        };
+        let builder = match rng.bool() {
+            true => builder.handler_timeout(timeout),
+            false => builder,
+        };
         let consumer = builder
             .lease_max(seconds(rng.u64(5..60)))
             .handler(handler)
