@@ -41,7 +41,7 @@ pub(super) struct Known {
     /// When it was received under this lease.
     pub(super) since: Mark,
     /// When it was decided that it is not started at all.
-    pub(super) poisoned: Option<Mark>,
+    pub(super) set_aside: Option<Mark>,
     /// Whether it was told that its lease is lost.
     pub(super) is_lost: bool,
     /// Whether it has had its end.
@@ -134,7 +134,7 @@ impl Checks {
         let eighth = self.promises.lease / 8;
         let released = self.draining.filter(|_| !generation.is_started);
         let ended = generation.end.as_ref().map(|(_, mark)| *mark);
-        let ended = ended.or(known.poisoned).or(released);
+        let ended = ended.or(known.set_aside).or(released);
         let (invariant, limit, since) = match ended {
             Some(_) if generation.holds > 0 => return Ok(()),
             Some(ended) => {

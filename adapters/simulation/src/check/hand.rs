@@ -27,7 +27,7 @@ impl Checks {
                 until,
                 received: time,
                 since: time,
-                poisoned: None,
+                set_aside: None,
                 is_lost: false,
                 is_over: false,
             },
@@ -106,10 +106,10 @@ impl Checks {
         }
     }
 
-    pub(super) fn poisoned(&mut self, key: &DeliveryKey, time: Time) {
+    pub(super) fn set_aside(&mut self, key: &DeliveryKey, time: Time) {
         let message = self.messages.get_mut(&key.id);
         if let Some(generation) = message.and_then(|it| it.in_hand(key.attempt)) {
-            generation.known.poisoned = Some(time);
+            generation.known.set_aside = Some(time);
         }
     }
 

@@ -39,7 +39,9 @@ impl Checks {
         match event {
             Event::Received(key) => self.received(&key.id, key.attempt, time),
             Event::Merged(key) => self.merged(key, time)?,
-            Event::Poisoned { delivery, .. } => self.poisoned(delivery, time),
+            Event::Poisoned { delivery, .. } | Event::Shed(delivery) => {
+                self.set_aside(delivery, time);
+            }
             Event::Extended(key) => self.extended(key),
             Event::LeaseLost(key) => self.lost(key, time)?,
             Event::BrokerFailed {
