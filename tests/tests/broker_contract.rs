@@ -48,6 +48,7 @@ macro_rules! broker_contract {
                     a_restart_before_and_after_all_work_changes_nothing
                     no_call_blocks_the_thread_that_polls_it
                     two_consumers_in_turn_end_every_message_once
+                    a_random_history_agrees_with_the_model
                 }
             }
         )*

@@ -72,6 +72,7 @@
 
 mod closing;
 mod consuming;
+mod history;
 mod leasing;
 mod receiving;
 mod settling;
@@ -212,4 +213,6 @@ checks! {
     consuming:
         no_call_blocks_the_thread_that_polls_it
         two_consumers_in_turn_end_every_message_once;
+    history:
+        a_random_history_agrees_with_the_model;
 }
