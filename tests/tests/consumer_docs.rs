@@ -56,6 +56,31 @@ fn the_guide_to_broker_adapters_lists_every_check_in_order() {
     assert_eq!(listed, names);
 }
 
+#[test]
+fn every_link_of_the_docs_leads_somewhere() {
+    let mut pages: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md"]
+        .map(|page| root().join(page))
+        .into();
+    for folder in ["core/docs", "adapters/bridge/docs", "tests/sim-runner/docs"] {
+        let entries = fs::read_dir(root().join(folder)).expect("a folder of docs");
+        pages.extend(entries.map(|entry| entry.expect("a page").path()));
+    }
+    let mut seen = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page");
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap_or_default();
+            if target.contains("://") || target.is_empty() {
+                continue;
+            }
+            let is_there = page.with_file_name(target).exists();
+            assert!(is_there, "{}: {target}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} links were found");
+}
+
 /// The links of a cell: what they say and where they lead.
 fn links(cell: &str) -> Vec<(&str, &str)> {
     let parts = cell.split('[').skip(1);
