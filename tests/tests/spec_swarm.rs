@@ -215,11 +215,15 @@ impl Play {
             }
         };
         let (restart, record) = (work(), work());
-        let joined = FanOut::new(delivery)
+        let branches = FanOut::new(delivery)
             .branch("restart", restart)
-            .branch("record", record)
-            .join()
-            .await;
+            .branch("record", record);
+        let verdict = match dice.u32(0..8) {
+            0 => branches.any().await.verdict(),
+            1 => branches.quorum(2).await.verdict(),
+            2 => branches.best_effort().await.verdict(),
+            _ => branches.join().await.verdict(),
+        };
         match dice.u32(0..60) {
             0 => panic!("planned"),
             // The whole process stands still for up to two leases.
@@ -227,7 +231,7 @@ impl Play {
             2 => drop(delivery.shield(self.clock.sleep(unit * dice.u32(0..=20)))),
             _ => {}
         }
-        joined.verdict()
+        verdict
     }
 
     fn plan(&self, dice: &mut Rng) -> Plan {
