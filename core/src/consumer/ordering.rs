@@ -187,7 +187,7 @@ impl Engine<'_> {
             message,
         });
         let settle = self.retry(handle, None, Some(error));
-        self.settle(handle, settle, false);
+        self.settle_or_park(self.observing.now, handle, settle);
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::testing::{ManualClock, Rig, millis, seconds};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Handler, Outcome, Plan, Settle, Verdict};
+use crate::{Clock, Delivery, Event, Handler, Message, OrderKey, Outcome, Plan, Settle, Verdict};
 
 /// Starts of handlers: when, in ms, which message, which attempt.
 type Starts = Arc<Mutex<Vec<(u64, String, u32)>>>;
@@ -253,4 +253,19 @@ fn how_long_a_message_is_put_off_at_least_can_be_chosen() {
     let _ = rig.run(builder.handler(handler).build().run());
 
     assert_eq!(*lock(&starts), [start(0, "a", 1), start(2_000, "a", 2)]);
+}
+
+#[test]
+fn a_message_whose_key_cannot_be_told_is_parked_unstarted() {
+    let (mut rig, starts) = (rig(&["a"]), Starts::default());
+    let handler = handler(&rig.clock, &starts, Verdict::Ack);
+    let no_key = |_: &Message| -> Option<OrderKey> { panic!("a planned panic") };
+
+    let builder = rig.builder().ordered_by(no_key).max_deliveries(2);
+    let report = rig.run(builder.handler(handler).build().run());
+
+    assert_eq!(*lock(&starts), []);
+    let totals = report.totals;
+    assert_eq!((totals.nacked, totals.dead_lettered), (1, 1));
+    assert!(rig.clock.now().as_nanos() >= 500_000_000, "no hot loop");
 }
