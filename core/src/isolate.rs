@@ -47,20 +47,38 @@ pub(crate) async fn isolate<F: Future>(watch: &impl Watch, future: F) -> Isolate
 }
 
 /// Polls the future in `slot`, containing its panics, and drops it when it has ended.
+// Inlined, so that the result of the future is written where it is needed: moved through three
+// enums it costs more than a poll.
+#[inline]
 pub(crate) fn poll_isolated<F: Future>(
     mut slot: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
 ) -> Poll<Isolated<F::Output>> {
-    let Some(future) = slot.as_mut().as_pin_mut() else {
-        // Not reached: nobody polls what has ended.
-        return Poll::Ready(Isolated::Cancelled);
-    };
+    let mut ended = Isolated::Cancelled;
+    let mut is_pending = false;
     // Unwind safe: after a panic the future is dropped and never polled again.
-    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(leave(slot, Isolated::Done(output))),
-        Err(payload) => Poll::Ready(leave(slot, Isolated::Panicked(panic_message(payload)))),
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        // Not reached without one: nobody polls what has ended.
+        if let Some(future) = slot.as_mut().as_pin_mut() {
+            match future.poll(cx) {
+                Poll::Ready(output) => ended = Isolated::Done(output),
+                Poll::Pending => is_pending = true,
+            }
+        }
+        if !is_pending {
+            slot.set(None);
+        }
+    }));
+    if is_pending {
+        return Poll::Pending;
     }
+    if let Err(payload) = caught {
+        let message = panic_message(payload);
+        // A destructor's panic that follows the first adds nothing to it.
+        drop(leave::<F, ()>(slot, Isolated::Cancelled));
+        ended = Isolated::Panicked(message);
+    }
+    Poll::Ready(ended)
 }
 
 /// Empties `slot`; how it ended is `ended`, unless a destructor panics.

@@ -102,7 +102,7 @@ impl Engine<'_> {
         while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(cx) {
             is_busy = true;
             match ended {
-                CallEnded::Settled { members, answer } => self.settled(now, &members, answer),
+                CallEnded::Settled { members, answer } => self.settled(now, members, answer),
                 CallEnded::Extended {
                     members,
                     sent,
@@ -112,7 +112,7 @@ impl Engine<'_> {
                     if matches!(answer, Answer::Done(_)) {
                         self.observe_extension(sent, earliest);
                     }
-                    self.extended(now, &members, sent, answer);
+                    self.extended(now, members, sent, answer);
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
+use super::answers::Answered;
 use super::calls::Answer;
 use super::delivering::{End, Running, Stage};
 use super::engine::{Engine, drop_quietly};
@@ -95,7 +96,7 @@ impl Engine<'_> {
     pub(super) fn extended(
         &mut self,
         now: Instant,
-        members: &[Member],
+        members: Vec<Member>,
         sent: Instant,
         answer: Answer<Vec<Outcome>>,
     ) {
@@ -103,25 +104,23 @@ impl Engine<'_> {
         match answer {
             Answer::Done(outcomes) => {
                 self.extend_failures = 0;
-                let lost = self.table.extended(members, sent, &outcomes);
-                for (member, outcome) in members.iter().zip(outcomes) {
-                    if outcome == Outcome::Done {
-                        self.prolonged(*member);
-                    }
-                }
-                for handle in lost {
-                    self.lost(handle);
-                }
+                let answered = Answered {
+                    members,
+                    outcomes,
+                    sent: Some(sent),
+                    count: 0,
+                };
+                return self.answered(now, answered);
             }
             Answer::Retryable(error) => {
                 let mut failures = self.extend_failures;
                 let retry_at = self.call_failed(now, BrokerCall::Extend, &mut failures, error);
                 self.extend_failures = failures;
-                self.table.extend_failed(members, retry_at);
+                self.table.extend_failed(&members, retry_at);
             }
             Answer::Permanent(failure) => {
                 self.call_broke(now, BrokerCall::Extend, failure);
-                self.table.extend_failed(members, now);
+                self.table.extend_failed(&members, now);
             }
         }
         for member in members {
@@ -264,7 +263,7 @@ impl Engine<'_> {
     }
 
     /// The lease of a delivery now lasts longer.
-    fn prolonged(&mut self, member: Member) {
+    pub(super) fn prolonged(&mut self, member: Member) {
         let Some(lease) = self.table.get(member.handle) else {
             return;
         };
@@ -280,7 +279,7 @@ impl Engine<'_> {
     /// Sends a nack that waited for the answer to an extension.
     ///
     /// Not if it came under an older lease: the newer one may be about to be extended as well.
-    fn release_held(&mut self, handle: Handle) {
+    pub(super) fn release_held(&mut self, handle: Handle) {
         if self
             .table
             .get(handle)

@@ -1,5 +1,6 @@
 //! The consumer: built once, run once.
 
+mod answers;
 mod builder;
 mod calls;
 mod changing;

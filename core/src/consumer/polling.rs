@@ -30,6 +30,7 @@ impl Engine<'_> {
         let mut now = now;
         let outstanding = self.stats.outstanding;
         for count in 0..STARTS_MAX {
+            self.work += 1;
             if let Some((handle, delivery)) = self.next_start(now) {
                 let (slot, finish) = handlers.start(handle, start(delivery));
                 self.watch(now, handle, slot);
@@ -56,10 +57,11 @@ impl Engine<'_> {
         is_inline: bool,
         watch: &mut Stopwatch,
     ) {
-        if std::mem::take(&mut self.is_cancelling) && is_inline {
-            handlers.cancel(&mut self.finished);
+        // Handlers that are cancelled are not polled again.
+        if self.poll_cancelling(handlers, is_inline) && is_inline {
+            return;
         }
-        handlers.poll(|handle, finish| {
+        self.work += handlers.poll(POLLS_MAX, |handle, finish| {
             if is_inline {
                 self.time_poll(handle, watch);
             }
@@ -92,5 +94,8 @@ impl Engine<'_> {
     }
 }
 
-/// How many handlers start in one pass.
+/// How many messages are taken up or started in one pass.
 const STARTS_MAX: usize = 256;
+
+/// How many woken handlers are polled in one pass, or up to a word of 64 more.
+const POLLS_MAX: usize = 256;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::answers::Answered;
 use super::calls::Answer;
 use super::delivering::{Delivering, End, Settling, Stage};
 use super::engine::Engine;
@@ -87,19 +88,20 @@ impl Engine<'_> {
     pub(super) fn settled(
         &mut self,
         now: Instant,
-        members: &[Member],
+        members: Vec<Member>,
         answer: Answer<Vec<Outcome>>,
     ) {
         self.settlements.calls_in_flight -= 1;
         match answer {
             Answer::Done(outcomes) => {
                 self.settlements.failures = 0;
-                for (member, outcome) in members.iter().zip(outcomes) {
-                    match outcome {
-                        Outcome::Done => self.end(member.handle, End::Settled),
-                        Outcome::Gone => self.refused(now, *member),
-                    }
-                }
+                let answered = Answered {
+                    members,
+                    outcomes,
+                    sent: None,
+                    count: 0,
+                };
+                self.answered(now, answered);
             }
             Answer::Retryable(error) => {
                 let mut failures = self.settlements.failures;
@@ -142,13 +144,13 @@ impl Engine<'_> {
 
     /// Ends a delivery, once and for all.
     pub(super) fn end(&mut self, handle: Handle, end: End) {
-        let Some(lease) = self.table.remove(handle) else {
+        let Some((delivering, is_lost)) = self.table.remove(handle) else {
             return;
         };
         let Delivering {
             mut delivery,
             stage,
-        } = lease.owner;
+        } = delivering;
         let totals = &mut self.stats.totals;
         match end {
             End::Expired => totals.expired += 1,
@@ -163,7 +165,7 @@ impl Engine<'_> {
         self.stats.bytes -= delivery.payload().len();
         self.leave(&stage);
         match &stage {
-            Stage::Running(_) => self.stats.lost -= usize::from(lease.is_lost),
+            Stage::Running(_) => self.stats.lost -= usize::from(is_lost),
             _ if matches!(end, End::Expired) => self.poison.spare(delivery.id()),
             _ => {}
         }
@@ -214,11 +216,20 @@ impl Engine<'_> {
                 self.lose(handle);
                 continue;
             }
-            let settle = settling.settle.clone();
-            batch.push(Settlement {
-                id: lease.owner.delivery.id().clone(),
-                lease: lease.token().clone(),
-                settle,
+            let id = lease.owner.delivery.id().clone();
+            let token = lease.token().clone();
+            // What nearly all are is written in place; another is copied from where it is kept.
+            batch.push(match &settling.settle {
+                Settle::Ack => Settlement {
+                    id,
+                    lease: token,
+                    settle: Settle::Ack,
+                },
+                settle => Settlement {
+                    id,
+                    lease: token,
+                    settle: settle.clone(),
+                },
             });
             useless = useless.max(lease.deadline);
             members.extend(self.table.send(handle));
@@ -232,7 +243,7 @@ impl Engine<'_> {
     }
 
     /// The broker knows no such lease.
-    fn refused(&mut self, now: Instant, member: Member) {
+    pub(super) fn refused(&mut self, now: Instant, member: Member) {
         if self.table.is_current(member) {
             self.lose(member.handle);
         } else {

@@ -1,5 +1,6 @@
 //! Shutdown: the phases of a stop, each with a deadline.
 
+use std::future::Future;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use futures::StreamExt;
 
 use super::delivering::{End, Stage};
 use super::engine::{Engine, drop_quietly};
+use crate::handler::Finish;
 use crate::lease::Handle;
+use crate::slots::Slots;
 use crate::{Event, Failure, Instant, Phase, Plan, Settle};
 
 /// How far a stop has come.
@@ -17,6 +20,15 @@ pub(super) struct Shutdown {
     pub(super) deadline: Option<Instant>,
     pub(super) requests: u32,
     plan: Plan,
+}
+
+/// How far handlers have been cancelled.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cancelling {
+    /// They are told, from this place in the lease table on.
+    Telling(u32),
+    /// They are dropped, from this slot on.
+    Dropping(usize),
 }
 
 impl Engine<'_> {
@@ -61,7 +73,11 @@ impl Engine<'_> {
             .shutdown
             .deadline
             .is_some_and(|deadline| now >= deadline);
-        let is_idle = self.stats.running == 0;
+        // What has been begun is done before the next phase, however much of it there is.
+        if self.cancelling.is_some() || !self.answers.is_empty() {
+            return true;
+        }
+        let is_idle = self.stats.running == 0 && self.waiting.is_empty();
         match self.stats.phase {
             Phase::Running if self.failure.is_some() => self.drain(now, self.settings.failure_plan),
             Phase::Running if self.intake.is_closed() && self.table.is_empty() => {
@@ -107,10 +123,57 @@ impl Engine<'_> {
         self.intake.close();
         // After those who might have started, so that each key is handed back in its order.
         let tails = self.end_order();
-        for handle in std::mem::take(&mut self.waiting).into_iter().chain(tails) {
-            self.release(handle);
-        }
+        self.waiting.extend(tails);
         self.unpark_all();
+    }
+
+    /// Hands back what has not started, a part at a time; returns whether it did.
+    pub(super) fn release_waiting(&mut self) -> bool {
+        if self.stats.phase == Phase::Running {
+            return false;
+        }
+        let count = self.waiting.len().min(STEPS_MAX);
+        for handle in self.waiting.drain(..count).collect::<Vec<_>>() {
+            if let Some(lease) = self.table.get(handle)
+                && matches!(lease.owner.stage, Stage::Buffered)
+            {
+                self.release(handle);
+            }
+        }
+        self.work += count;
+        count > 0
+    }
+
+    /// Cancels the handlers, a part at a time, if they are to be; returns whether they were.
+    pub(super) fn poll_cancelling<F: Future<Output = Finish>>(
+        &mut self,
+        handlers: &mut Slots<F>,
+        is_inline: bool,
+    ) -> bool {
+        let Some(cancelling) = self.cancelling.take() else {
+            return false;
+        };
+        self.work += STEPS_MAX;
+        let mut slot = 0;
+        if let Cancelling::Telling(first) = cancelling {
+            let (handles, next) = self.table.handles_from(first, STEPS_MAX);
+            for handle in handles {
+                if let Some(lease) = self.table.get(handle)
+                    && matches!(lease.owner.stage, Stage::Running(_))
+                {
+                    lease.owner.delivery.cancel();
+                }
+            }
+            self.cancelling = next.map(Cancelling::Telling);
+        } else if let Cancelling::Dropping(first) = cancelling {
+            slot = first;
+        }
+        // A handler that is a task drops its future itself.
+        if self.cancelling.is_none() && is_inline {
+            let next = handlers.cancel(slot, STEPS_MAX, &mut self.finished);
+            self.cancelling = next.map(Cancelling::Dropping);
+        }
+        true
     }
 
     /// Second stop: only settlements are waited for. With no time for them: gives up.
@@ -139,16 +202,9 @@ impl Engine<'_> {
         self.emit(|| Event::Phase(phase));
     }
 
-    /// Has every running handler dropped at its next poll.
+    /// Has every running handler told, and dropped before it is polled again.
     fn cancel_handlers(&mut self) {
-        self.is_cancelling = true;
-        for handle in self.table.handles() {
-            if let Some(lease) = self.table.get(handle)
-                && matches!(lease.owner.stage, Stage::Running(_))
-            {
-                lease.owner.delivery.cancel();
-            }
-        }
+        self.cancelling = Some(Cancelling::Telling(0));
     }
 
     /// Drops the shielded work that is left; its deliveries end as abandoned.
@@ -186,3 +242,6 @@ impl Engine<'_> {
 
 /// Which request to stop is one to wait for nothing any more.
 pub(super) const GIVE_UP: u32 = 3;
+
+/// How many deliveries one pass of a stop looks at.
+const STEPS_MAX: usize = 256;

@@ -36,14 +36,13 @@ impl<T: Leased> LeaseTable<T> {
         self.settings.extend_count_max = 0;
     }
 
-    /// Applies the answer to a batch; returns the leases that are lost by it.
+    /// Applies the answer to members of a batch; returns the leases that are lost by it.
     pub(crate) fn extended(
         &mut self,
         batch: &[Member],
         sent: Instant,
         outcomes: &[Outcome],
     ) -> Vec<Handle> {
-        self.calls_in_flight -= 1;
         let mut lost = Vec::new();
         for (member, outcome) in batch.iter().zip(outcomes) {
             // Another token has taken its place: the answer is about a lease that is no more.
@@ -76,7 +75,6 @@ impl<T: Leased> LeaseTable<T> {
 
     /// Puts a failed batch back; nothing is sent before `retry_at`.
     pub(crate) fn extend_failed(&mut self, batch: &[Member], retry_at: Instant) {
-        self.calls_in_flight -= 1;
         self.retry_at = retry_at;
         for member in batch
             .iter()
@@ -99,6 +97,7 @@ impl<T: Leased> LeaseTable<T> {
 
     /// A call has ended, whatever way.
     pub(crate) fn answered(&mut self, now: Instant, sent: Instant) {
+        self.calls_in_flight -= 1;
         self.deadlines.answered(now, sent);
     }
 

@@ -41,6 +41,7 @@ impl<T> Slab<T> {
     }
 
     /// Keeps what `value` makes of the handle it will have.
+    #[inline]
     pub(super) fn insert(&mut self, value: impl FnOnce(Handle) -> T) -> Handle {
         self.len += 1;
         if let Some(index) = self.free.pop() {
@@ -85,6 +86,7 @@ impl<T> Slab<T> {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, handle: Handle) -> Option<T> {
         let slot = self.slot_mut(handle.index)?;
         if slot.generation != handle.generation {
@@ -121,6 +123,22 @@ impl<T> Slab<T> {
                 index,
                 generation: slot.generation,
             })
+    }
+
+    /// The handles in the next `count` slots from `first` on, and where to go on.
+    pub(super) fn handles_from(&self, first: u32, count: usize) -> (Vec<Handle>, Option<u32>) {
+        let slots = self
+            .chunks
+            .last()
+            .map_or(0, |chunk| (self.chunks.len() - 1) * CHUNK + chunk.len());
+        let end = slots.min(first as usize + count);
+        // Lossless: so many slots have a number.
+        let (end, is_end) = (end as u32, end == slots);
+        let taken = |index: &u32| self.slot(*index).is_some_and(|slot| slot.value.is_some());
+        let handles = (first..end)
+            .filter(taken)
+            .map(|index| self.handle_at(index));
+        (handles.collect(), (!is_end).then_some(end))
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<T>> {

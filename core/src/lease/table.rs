@@ -78,6 +78,7 @@ impl<T: Leased> LeaseTable<T> {
     }
 
     /// Takes up the lease of a message that is not in hand, whose id has this hash.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         now: Instant,
@@ -120,6 +121,11 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.handles().collect()
     }
 
+    /// Some of the handles, from a place in the table on, and where to go on.
+    pub(crate) fn handles_from(&self, first: u32, count: usize) -> (Vec<Handle>, Option<u32>) {
+        self.leases.handles_from(first, count)
+    }
+
     pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
         self.find_hashed(self.hash(id), id)
     }
@@ -146,14 +152,19 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.get_mut(handle).map(|lease| &mut lease.owner)
     }
 
-    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Lease<T>> {
-        let mut lease = self.leases.remove(handle)?;
+    /// Forgets a lease; returns what was under it, and whether it was lost.
+    // Inlined with the slab's: a lease is not moved only to be taken apart.
+    #[inline]
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<(T, bool)> {
+        let lease = self.leases.get_mut(handle)?;
+        let (hash, received) = (lease.hash, lease.received);
         let queues = lease.leave_queues(handle);
         self.unlink(queues);
         // Not there if it was detached; a successor under its id has another slot.
-        self.by_id.remove(lease.hash, handle.index());
-        self.ages.remove(lease.received);
-        Some(lease)
+        self.by_id.remove(hash, handle.index());
+        self.ages.remove(received);
+        let lease = self.leases.remove(handle)?;
+        Some((lease.owner, lease.is_lost))
     }
 
     /// Lets a newer lease of the same message be taken up beside this one, whose settlement is on

@@ -1,8 +1,8 @@
 //! Where handlers run: their futures stay in place, and a slot is used again and again.
 //!
 //! A slot has one allocation for the future, which [`Pin::set`] fills again, and one for its waker.
-//! What is deliberately absent: fairness by order of the wakes. In a pass every woken handler is
-//! polled once, in the order of the slots, so that none waits for another's second poll.
+//! What is deliberately absent: fairness by order of the wakes. Woken handlers are polled once in the
+//! order of the slots, round and round, so that none waits for another's second poll.
 
 mod ready;
 
@@ -27,6 +27,8 @@ pub(crate) struct Slots<F> {
     banks: Vec<Bank>,
     /// Room for so many in all of the banks.
     capacity: usize,
+    /// The bank and its word where the next look for woken handlers begins.
+    next: (usize, usize),
 }
 
 /// The wakes of some of the slots, all of those from `first` on up to those of the next bank.
@@ -46,6 +48,7 @@ impl<F: Future<Output = Finish>> Slots<F> {
                 ready: Ready::new(count_max),
             }],
             capacity: count_max,
+            next: (0, 0),
         }
     }
 
@@ -93,12 +96,19 @@ impl<F: Future<Output = Finish>> Slots<F> {
         (index, finish)
     }
 
-    /// Polls every handler that was woken, once; `polled` is told of each, and how it ended if it
-    /// has.
-    pub(crate) fn poll(&mut self, mut polled: impl FnMut(Handle, Option<Finish>)) {
+    /// Polls handlers that were woken, each once and about `count_max` of them; `polled` is told of
+    /// each, and how it ended if it has. Returns how many it polled.
+    ///
+    /// The next call goes on where this one stopped, so that each has its turn.
+    pub(crate) fn poll(
+        &mut self,
+        count_max: usize,
+        mut polled: impl FnMut(Handle, Option<Finish>),
+    ) -> usize {
         let Self {
             slots, free, banks, ..
         } = self;
+        let mut count = 0;
         let mut poll = |index: usize| {
             // None: woken after its end, when it was not used again.
             let Some(slot) = slots.get_mut(index) else {
@@ -107,6 +117,7 @@ impl<F: Future<Output = Finish>> Slots<F> {
             let Some(handle) = slot.handle else {
                 return;
             };
+            count += 1;
             let finish = slot.poll();
             if finish.is_some() {
                 slot.handle = None;
@@ -114,23 +125,38 @@ impl<F: Future<Output = Finish>> Slots<F> {
             }
             polled(handle, finish);
         };
-        for bank in banks {
-            bank.ready.take_all(|first, word| {
-                for bit in bits(word) {
-                    poll(bank.first + first + bit);
-                }
+        let (first_bank, first_word) = std::mem::take(&mut self.next);
+        for (number, bank) in banks.iter().enumerate().skip(first_bank) {
+            let from = if number == first_bank { first_word } else { 0 };
+            let mut seen = 0;
+            let stopped = bank.ready.take_from(from, |first, word| {
+                bits(word).for_each(|bit| poll(bank.first + first + bit));
+                seen += word.count_ones() as usize;
+                seen < count_max
             });
+            if let Some(word) = stopped {
+                self.next = (number, word);
+                break;
+            }
         }
+        count
     }
 
-    /// Drops every handler.
-    pub(crate) fn cancel(&mut self, finished: &mut Vec<(Handle, Finish)>) {
-        for (index, slot) in self.slots.iter_mut().enumerate() {
+    /// Drops handlers, about `count_max` of them and from slot `from` on; returns where to go on.
+    pub(crate) fn cancel(
+        &mut self,
+        from: usize,
+        count_max: usize,
+        finished: &mut Vec<(Handle, Finish)>,
+    ) -> Option<usize> {
+        let end = self.slots.len().min(from + count_max);
+        for (index, slot) in self.slots.iter_mut().enumerate().take(end).skip(from) {
             if let Some(handle) = slot.handle.take() {
                 self.free.push(index);
                 finished.push((handle, slot.cancel()));
             }
         }
+        (end < self.slots.len()).then_some(end)
     }
 
     /// Drops the handler in slot `index`, if it is still that of `handle`.

@@ -67,19 +67,28 @@ impl Ready {
         }
     }
 
-    /// Takes every slot out of the set, one word at a time: `take` gets the number of the first
-    /// slot of a word and its bits. What is added meanwhile may be left for the next time.
-    pub(super) fn take_all(&self, mut take: impl FnMut(usize, u64)) {
-        for (index, summary) in self.summary.iter().enumerate() {
+    /// Takes slots out of the set from a word on, one word at a time, as long as `take` wants more;
+    /// it gets the number of the first slot of a word and its bits. Returns from which word on to go
+    /// on, or `None` at the end. What is added meanwhile may be left for the next time.
+    pub(super) fn take_from(
+        &self,
+        from: usize,
+        mut take: impl FnMut(usize, u64) -> bool,
+    ) -> Option<usize> {
+        let mut mask = u64::MAX << (from % BITS);
+        for index in from / BITS..self.summary.len() {
+            let summary = &self.summary[index];
             // A plain look first: most are empty.
-            if summary.load(Ordering::SeqCst) == 0 {
-                continue;
-            }
-            for bit in bits(summary.swap(0, Ordering::SeqCst)) {
+            let woken = summary.load(Ordering::SeqCst) & std::mem::replace(&mut mask, u64::MAX);
+            for bit in bits(woken) {
+                summary.fetch_and(!(1 << bit), Ordering::SeqCst);
                 let word = index * BITS + bit;
-                take(word * BITS, self.words[word].swap(0, Ordering::SeqCst));
+                if !take(word * BITS, self.words[word].swap(0, Ordering::SeqCst)) {
+                    return Some(word + 1);
+                }
             }
         }
+        None
     }
 
     fn wake(&self, index: usize) {

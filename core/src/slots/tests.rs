@@ -21,7 +21,11 @@ fn waker(ready: &Arc<Ready>, index: usize) -> Waker {
 
 fn taken(ready: &Ready) -> Vec<usize> {
     let mut indices = Vec::new();
-    ready.take_all(|first, word| indices.extend(bits(word).map(|bit| first + bit)));
+    let end = ready.take_from(0, |first, word| {
+        indices.extend(bits(word).map(|bit| first + bit));
+        true
+    });
+    assert_eq!(end, None);
     indices
 }
 
@@ -36,6 +40,28 @@ fn each_woken_slot_is_taken_once_however_often_it_was_woken() {
 
     assert_eq!(taken(&ready), woken);
     assert_eq!(taken(&ready), []);
+}
+
+#[test]
+fn slots_that_are_not_taken_stay_in_the_set() {
+    let ready = Ready::new(10_000);
+    for index in [5, 64, 70, 5_000, 9_999] {
+        waker(&ready, index).wake();
+    }
+    let mut seen = Vec::new();
+    let mut next = Some(0);
+
+    while let Some(from) = next {
+        next = ready.take_from(from, |first, word| {
+            seen.push(bits(word).map(|bit| first + bit).collect::<Vec<_>>());
+            // One word at a time, and one that was woken again behind it.
+            waker(&ready, 5).wake();
+            false
+        });
+    }
+
+    assert_eq!(seen, [vec![5], vec![64, 70], vec![5_000], vec![9_999]]);
+    assert_eq!(taken(&ready), [5]);
 }
 
 #[test]

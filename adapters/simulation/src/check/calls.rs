@@ -133,6 +133,9 @@ impl Checks {
         let [_, settles, extends] = &self.calls;
         let eighth = self.promises.lease / 8;
         let released = self.draining.filter(|_| !generation.is_started);
+        // Handed back at once: there was no room for it.
+        let is_shed = lease.settled.is_some() && !generation.is_started;
+        let released = released.or(is_shed.then_some(known.received));
         let ended = generation.end.as_ref().map(|(_, mark)| *mark);
         let ended = ended.or(known.set_aside).or(released);
         let (invariant, limit, since) = match ended {

@@ -1,6 +1,7 @@
 //! The consumer end to end, in hand-turned time: with handlers inside `run()`, and as tasks.
 
 mod adaptive;
+mod bounds;
 mod failures;
 mod fairness;
 mod flow;

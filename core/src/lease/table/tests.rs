@@ -44,6 +44,7 @@ fn insert(table: &mut LeaseTable<Message>, now: Instant, id: &str, deadline: Ins
 }
 
 fn done(table: &mut LeaseTable<Message>, batch: &ExtendBatch) -> Vec<Handle> {
+    table.answered(batch.sent, batch.sent);
     table.extended(
         &batch.members,
         batch.sent,
@@ -161,6 +162,7 @@ fn a_failed_batch_is_tried_again_at_the_time_given() {
     insert(&mut table, at(0), "a", at(10));
     let batch = only(table.poll(at(5)));
 
+    table.answered(at(6), batch.sent);
     table.extend_failed(&batch.members, at(7));
 
     assert!(table.poll(at(6)).batch.is_none());
@@ -193,6 +195,7 @@ fn an_answer_about_an_older_token_changes_nothing() {
     let second = LeaseToken::from("second");
     assert_eq!(table.find(&MessageId::from("a")), Some(handle));
     table.adopt(at(6), handle, (&second, 2), at(16));
+    table.answered(batch.sent, batch.sent);
     let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
 
     assert!(lost.is_empty());
@@ -224,6 +227,7 @@ fn an_answer_about_a_removed_lease_does_not_touch_its_successor() {
     table.remove(old);
     let new = insert(&mut table, at(6), "new", at(16));
 
+    table.answered(batch.sent, batch.sent);
     let lost = table.extended(&batch.members, batch.sent, &[Outcome::Gone]);
 
     assert!(lost.is_empty());
@@ -272,7 +276,10 @@ fn random_histories_agree_with_a_plain_model() {
                 1 if !flying.is_empty() => {
                     let batch = flying.swap_remove(rng.usize(0..flying.len()));
                     match rng.u8(0..3) {
-                        0 => table.extend_failed(&batch.members, now + Duration::from_millis(300)),
+                        0 => {
+                            table.answered(now, batch.sent);
+                            table.extend_failed(&batch.members, now + Duration::from_millis(300));
+                        }
                         _ => assert!(done(&mut table, &batch).is_empty()),
                     }
                 }
