@@ -2,26 +2,30 @@
 //!
 //! Leases that came in one batch share a timer: a cohort is a list through the leases themselves,
 //! so that arming and disarming touch a lease and its neighbours, whatever their number. Only a
-//! cohort that appears or disappears is looked up by its instant.
+//! cohort that appears or disappears is looked up by its tick.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::slab::{Handle, Slab};
 use super::slot::Lease;
+use super::wheel::Wheel;
 use crate::Instant;
 
-/// Groups of leases by the instant at which something is due.
+/// Groups of leases by the tick at which something is due.
 #[derive(Debug)]
 pub(super) struct Cohorts {
     tick_nanos: u64,
+    /// None that is in use is empty.
     cohorts: Vec<Cohort>,
     free: Vec<u32>,
-    by_tick: BTreeMap<Instant, u32>,
-    /// The cohort that was used last: it stays when it is empty, because it is the likeliest to be
-    /// used next. No other is ever empty.
+    by_tick: Wheel,
+    /// The cohort that was used last: it is the likeliest to be used next.
     last: Option<u32>,
 }
+
+/// So many ticks since the origin of the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u64);
 
 /// A lease's place in a cohort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,34 +43,24 @@ impl Cohorts {
             tick_nanos,
             cohorts: Vec::new(),
             free: Vec::new(),
-            by_tick: BTreeMap::new(),
+            by_tick: Wheel::new(),
             last: None,
         }
     }
 
     /// The last tick at or before `instant`.
-    pub(super) fn floor(&self, instant: Instant) -> Instant {
-        let nanos = instant.as_nanos();
-        Instant::from_nanos(nanos - nanos % self.tick_nanos)
+    pub(super) fn floor(&self, instant: Instant) -> Tick {
+        Tick(instant.as_nanos() / self.tick_nanos)
     }
 
     /// The first tick at or after `instant`.
-    pub(super) fn ceil(&self, instant: Instant) -> Instant {
-        let rest = instant.as_nanos() % self.tick_nanos;
-        if rest == 0 {
-            return instant;
-        }
-        Instant::from_nanos(instant.as_nanos().saturating_add(self.tick_nanos - rest))
+    pub(super) fn ceil(&self, instant: Instant) -> Tick {
+        Tick(instant.as_nanos().div_ceil(self.tick_nanos))
     }
 
     /// Adds the lease in slot `index`, which is in no cohort, to that of `tick`, which `floor` or
     /// `ceil` returned; its place is to be kept in the lease.
-    pub(super) fn add<T>(
-        &mut self,
-        tick: Instant,
-        index: u32,
-        leases: &mut Slab<Lease<T>>,
-    ) -> Place {
+    pub(super) fn add<T>(&mut self, tick: Tick, index: u32, leases: &mut Slab<Lease<T>>) -> Place {
         let number = self.cohort_of(tick);
         let cohort = &mut self.cohorts[number as usize];
         let neighbour = Some(Neighbour::new(index));
@@ -96,8 +90,12 @@ impl Cohorts {
             None => cohort.tail = place.before,
             Some(after) => place_mut(leases, after).before = place.before,
         }
-        if cohort.head.is_none() && self.last != Some(place.cohort) {
-            self.forget(place.cohort);
+        if cohort.head.is_none() {
+            self.by_tick.remove(cohort.tick.0);
+            self.free.push(place.cohort);
+            if self.last == Some(place.cohort) {
+                self.last = None;
+            }
         }
     }
 
@@ -107,18 +105,15 @@ impl Cohorts {
     }
 
     /// How many leases are in the cohort of a tick.
-    pub(super) fn load(&self, tick: Instant) -> usize {
-        let number = self.by_tick.get(&tick);
-        number.map_or(0, |number| self.cohorts[*number as usize].count as usize)
+    pub(super) fn load(&self, tick: Tick) -> usize {
+        let number = self.by_tick.get(tick.0);
+        number.map_or(0, |number| self.cohorts[number as usize].count as usize)
     }
 
     /// When the first cohort is due.
     pub(super) fn first(&self) -> Option<Instant> {
-        // At most one is empty.
-        self.by_tick
-            .iter()
-            .find(|(_, number)| self.cohorts[**number as usize].head.is_some())
-            .map(|(tick, _)| *tick)
+        let (tick, _) = self.by_tick.first()?;
+        Some(self.start(tick))
     }
 
     /// Whether a lease is due by `until`.
@@ -128,12 +123,9 @@ impl Cohorts {
 
     /// The first lease of the first cohort, if that is due by `until`.
     pub(super) fn first_due<T>(&self, until: Instant, leases: &Slab<Lease<T>>) -> Option<Handle> {
-        let (_, number) = self
-            .by_tick
-            .range(..=until)
-            .find(|(_, number)| self.cohorts[**number as usize].head.is_some())?;
-        let head = self.cohorts[*number as usize].head?;
-        Some(leases.handle_at(head.index()))
+        let (tick, number) = self.by_tick.first()?;
+        let head = self.cohorts[number as usize].head?;
+        (self.start(tick) <= until).then(|| leases.handle_at(head.index()))
     }
 
     /// The first lease of the first cohort.
@@ -141,47 +133,56 @@ impl Cohorts {
         self.first_due(Instant::from_nanos(u64::MAX), leases)
     }
 
-    fn cohort_of(&mut self, tick: Instant) -> u32 {
-        if let Some(last) = self.last {
-            let cohort = &self.cohorts[last as usize];
-            if cohort.tick == tick {
-                return last;
-            }
-            if cohort.head.is_none() {
-                self.forget(last);
-            }
+    fn start(&self, tick: u64) -> Instant {
+        Instant::from_nanos(tick.saturating_mul(self.tick_nanos))
+    }
+
+    fn cohort_of(&mut self, tick: Tick) -> u32 {
+        if let Some(last) = self.last
+            && self.cohorts[last as usize].tick == tick
+        {
+            return last;
         }
-        let (cohorts, free) = (&mut self.cohorts, &mut self.free);
-        let number = *self.by_tick.entry(tick).or_insert_with(|| {
-            let cohort = Cohort {
-                tick,
-                head: None,
-                tail: None,
-                count: 0,
-            };
-            if let Some(number) = free.pop() {
-                cohorts[number as usize] = cohort;
-                return number;
-            }
-            cohorts.push(cohort);
-            u32::try_from(cohorts.len() - 1).expect("fewer cohorts than leases")
-        });
+        let number = match self.by_tick.get(tick.0) {
+            Some(number) => number,
+            None => self.add_cohort(tick),
+        };
         self.last = Some(number);
         number
     }
 
-    fn forget(&mut self, number: u32) {
-        self.by_tick.remove(&self.cohorts[number as usize].tick);
-        self.free.push(number);
-        if self.last == Some(number) {
-            self.last = None;
-        }
+    fn add_cohort(&mut self, tick: Tick) -> u32 {
+        let cohort = Cohort {
+            tick,
+            head: None,
+            tail: None,
+            count: 0,
+        };
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.cohorts[number as usize] = cohort;
+                number
+            }
+            None => {
+                self.cohorts.push(cohort);
+                u32::try_from(self.cohorts.len() - 1).expect("fewer cohorts than leases")
+            }
+        };
+        self.by_tick.insert(tick.0, number);
+        number
+    }
+}
+
+impl Tick {
+    /// The tick before this one.
+    pub(super) fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 }
 
 #[derive(Debug)]
 struct Cohort {
-    tick: Instant,
+    tick: Tick,
     head: Option<Neighbour>,
     tail: Option<Neighbour>,
     count: u32,

@@ -15,6 +15,7 @@ mod slot;
 mod spread;
 mod table;
 mod timers;
+mod wheel;
 
 pub(crate) use extensions::{ExtendBatch, Member};
 pub(crate) use index::IdHash;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::cohorts::Cohorts;
+use super::cohorts::{Cohorts, Tick};
 use super::deadlines::Deadlines;
 use crate::Instant;
 
@@ -20,7 +20,7 @@ pub(super) struct Spread {
     /// Since when and until when the leases run that were armed last, to which tick they went, and
     /// how many more may go there.
     run: (Instant, Instant),
-    tick: Instant,
+    tick: Tick,
     left: usize,
 }
 
@@ -29,13 +29,13 @@ impl Spread {
         Self {
             rng: Rng::with_seed(seed),
             run: Default::default(),
-            tick: Instant::ZERO,
+            tick: Tick::default(),
             left: 0,
         }
     }
 
     /// The tick that was chosen last, if it was for such a lease and has room for another.
-    pub(super) fn latest(&mut self, run: (Instant, Instant)) -> Option<Instant> {
+    pub(super) fn latest(&mut self, run: (Instant, Instant)) -> Option<Tick> {
         if self.run != run || self.left == 0 {
             return None;
         }
@@ -52,21 +52,22 @@ impl Spread {
         deadlines: &Deadlines,
         renewals: &Cohorts,
         (live, count_max): (usize, usize),
-    ) -> Instant {
+    ) -> Tick {
         let ahead = deadlines.ahead(deadline - since, is_first);
         let rest = (deadline - since) - ahead;
         let due = since + (rest - self.jitter(rest, deadlines));
-        let base = renewals.floor(due + deadlines.margin());
+        let end = due + deadlines.margin();
+        let base = renewals.floor(end);
 
         let (mut tick, mut room) = (base, count_max);
         // Fewer than fit into a call are one call, whenever it comes.
         if live > count_max {
             let most = most(live, renewals.tick(), deadlines.period()).max(count_max);
-            let earliest = base - rest * 4 / 5;
+            let earliest = renewals.floor(end - rest * 4 / 5);
             let mut candidate = base;
             let mut least = renewals.load(base);
             while least >= most && candidate > earliest {
-                candidate = candidate - renewals.tick();
+                candidate = candidate.before();
                 let load = renewals.load(candidate);
                 if load < least {
                     (least, tick) = (load, candidate);
