@@ -13,6 +13,8 @@
 //! reproduction. Threads, files and sockets are not simulated; a task that waits for one hangs, and
 //! the run says so.
 //!
+//! For whoever writes a broker adapter there is [`contract`]: what an adapter owes, as checks.
+//!
 //! # Examples
 //!
 //! A broker that forgets replies, and a handler of yours under test:
