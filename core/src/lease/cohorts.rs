@@ -28,7 +28,7 @@ pub(super) struct Cohorts {
 pub(super) struct Tick(u64);
 
 /// A lease's place in a cohort.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     cohort: u32,
     before: Option<Neighbour>,
@@ -203,9 +203,5 @@ impl Neighbour {
 }
 
 fn place_mut<T>(leases: &mut Slab<Lease<T>>, neighbour: Neighbour) -> &mut Place {
-    leases
-        .at_mut(neighbour.index())
-        .timer
-        .place_mut()
-        .expect("a neighbour in a cohort is in that cohort")
+    &mut leases.at_mut(neighbour.index()).place
 }

@@ -25,7 +25,7 @@ pub(crate) struct ExtendBatch {
 pub(crate) struct Member {
     pub(crate) handle: Handle,
     /// Which of the lease's tokens was sent.
-    pub(crate) epoch: u32,
+    pub(crate) epoch: u16,
     /// When the lease ends if the call succeeds.
     pub(crate) deadline: Instant,
 }
@@ -160,8 +160,7 @@ impl<T: Leased> LeaseTable<T> {
 
     /// Takes a lease that waits or is due into a batch, if it is to be extended.
     fn take(&mut self, now: Instant, handle: Handle, batch: &mut ExtendBatch) {
-        if matches!(self.leases.get(handle), Some(lease) if matches!(lease.timer, Timer::Renew(_)))
-        {
+        if matches!(self.leases.get(handle), Some(lease) if lease.timer == Timer::Renew) {
             self.stop_timer(handle);
         }
         let wanted = now + self.deadlines.lease();

@@ -23,8 +23,8 @@ pub(crate) struct Lease<T> {
     pub(crate) owner: T,
     /// The token, where it is no longer the one that the owner came with.
     pub(super) newer: Option<Box<Newer>>,
-    /// Counts the tokens this lease has had.
-    pub(super) epoch: u32,
+    /// Counts the tokens this lease has had; wraps after more than come while a call is answered.
+    pub(super) epoch: u16,
     /// When it was received: it may last so long from there, in all.
     pub(crate) received: Instant,
     pub(super) hash: IdHash,
@@ -32,6 +32,8 @@ pub(crate) struct Lease<T> {
     /// Whether it is among those that wait for an extension.
     pub(super) is_waiting: bool,
     pub(super) timer: Timer,
+    /// Where, if its timer is not off. Beside the timer, not in it, because the two need less room.
+    pub(super) place: Place,
 }
 
 impl<T: Leased> Lease<T> {
@@ -57,11 +59,17 @@ pub(super) struct Newer {
 }
 
 impl<T> Lease<T> {
+    /// Notes where it is for its timer.
+    pub(super) fn start(&mut self, timer: Timer, place: Place) {
+        (self.timer, self.place) = (timer, place);
+    }
+
     /// Notes that it is in no queue; returns in which it was.
     pub(super) fn leave_queues(&mut self, handle: Handle) -> Queues {
         let is_waiting = std::mem::take(&mut self.is_waiting);
         Queues {
             timer: std::mem::replace(&mut self.timer, Timer::Off),
+            place: self.place,
             waiting: is_waiting.then_some((self.deadline, handle)),
         }
     }
@@ -70,6 +78,7 @@ impl<T> Lease<T> {
 /// The queues that a lease is in.
 pub(super) struct Queues {
     pub(super) timer: Timer,
+    pub(super) place: Place,
     pub(super) waiting: Option<(Instant, Handle)>,
 }
 
@@ -80,19 +89,10 @@ pub(super) enum Stage {
     Sent,
 }
 
-/// Which cohort a lease is in; at most one.
+/// Among whose cohorts a lease is; at most one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Off,
-    Renew(Place),
-    Expire(Place),
-}
-
-impl Timer {
-    pub(super) fn place_mut(&mut self) -> Option<&mut Place> {
-        match self {
-            Self::Off => None,
-            Self::Renew(place) | Self::Expire(place) => Some(place),
-        }
-    }
+    Renew,
+    Expire,
 }

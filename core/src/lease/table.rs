@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::ages::Ages;
-use super::cohorts::Cohorts;
+use super::cohorts::{Cohorts, Place};
 use super::deadlines::Deadlines;
 use super::extensions::Member;
 use super::index::{IdHash, Index};
@@ -98,6 +98,7 @@ impl<T: Leased> LeaseTable<T> {
             is_lost: false,
             is_extending: false,
             timer: Timer::Off,
+            place: Place::default(),
             owner: owner(handle),
         });
         self.by_id.insert(hash, handle.index());

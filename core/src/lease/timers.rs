@@ -90,7 +90,9 @@ impl<T: Leased> LeaseTable<T> {
             }
         };
         let place = self.renewals.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Renew(place);
+        self.leases
+            .at_mut(handle.index())
+            .start(Timer::Renew, place);
     }
 
     pub(super) fn arm_expiry(&mut self, handle: Handle) {
@@ -99,7 +101,9 @@ impl<T: Leased> LeaseTable<T> {
         };
         let tick = self.expiries.ceil(lease.deadline);
         let place = self.expiries.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Expire(place);
+        self.leases
+            .at_mut(handle.index())
+            .start(Timer::Expire, place);
     }
 
     /// Takes a lease out of every queue it is in.
@@ -113,8 +117,10 @@ impl<T: Leased> LeaseTable<T> {
     pub(super) fn stop_timer(&mut self, handle: Handle) {
         if let Some(lease) = self.leases.get_mut(handle) {
             let timer = std::mem::replace(&mut lease.timer, Timer::Off);
+            let place = lease.place;
             self.unlink(Queues {
                 timer,
+                place,
                 waiting: None,
             });
         }
@@ -124,10 +130,11 @@ impl<T: Leased> LeaseTable<T> {
         if let Some(waiting) = queues.waiting {
             self.waiting.remove(&waiting);
         }
+        let place = queues.place;
         match queues.timer {
             Timer::Off => {}
-            Timer::Renew(place) => self.renewals.remove(place, &mut self.leases),
-            Timer::Expire(place) => self.expiries.remove(place, &mut self.leases),
+            Timer::Renew => self.renewals.remove(place, &mut self.leases),
+            Timer::Expire => self.expiries.remove(place, &mut self.leases),
         }
     }
 }

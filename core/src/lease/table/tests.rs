@@ -5,7 +5,7 @@ use fastrand::Rng;
 
 use super::{LeaseSettings, LeaseTable};
 use crate::lease::timers::POLL_COUNT_MAX;
-use crate::lease::{Commands, ExtendBatch, Handle, Leased};
+use crate::lease::{Commands, ExtendBatch, Handle, Lease, Leased};
 use crate::{Instant, LeaseToken, MessageId, Outcome};
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -329,4 +329,9 @@ fn random_histories_agree_with_a_plain_model() {
             "seed {seed}"
         );
     }
+}
+
+#[test]
+fn a_lease_takes_no_more_than_48_bytes_beside_its_owner() {
+    assert_eq!(size_of::<Lease<()>>(), 48);
 }
