@@ -78,7 +78,12 @@ impl Intake<'_> {
 
     /// The next message to take up.
     pub(super) fn next_received(&mut self) -> Option<Received> {
-        self.received.next()
+        let next = self.received.next();
+        if next.is_none() {
+            // A large batch is not kept until the next one.
+            self.received = Vec::new().into_iter();
+        }
+        next
     }
 
     /// Whether messages come, as far as the broker says.

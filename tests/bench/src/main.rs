@@ -42,7 +42,11 @@ struct Arguments {
     #[arg(long, hide = true, value_name = "PEER")]
     under_callgrind: Option<String>,
 
-    /// How often, with `--under-callgrind`.
+    /// Print what a message takes at this stage, and nothing else: how `engine` runs itself.
+    #[arg(long, hide = true, value_name = "STAGE")]
+    in_hand: Option<String>,
+
+    /// How often, with `--under-callgrind`, and of how many messages, with `--in-hand`.
     #[arg(long, hide = true, default_value_t = 1)]
     bursts: u64,
 }
@@ -80,6 +84,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(peer) = &arguments.under_callgrind {
         return bridge::under_callgrind(peer, arguments.bursts);
     }
+    if let Some(stage) = &arguments.in_hand {
+        return engine::print_bytes(stage, arguments.bursts);
+    }
     let effort = if arguments.quick {
         Effort::QUICK
     } else {
@@ -99,6 +106,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Instructions, bridge::instructions),
         (Suite::Engine, engine::fan_out),
         (Suite::Engine, engine::end_to_end),
+        (Suite::Engine, engine::allocations),
+        (Suite::Engine, engine::memory),
+        (Suite::Engine, engine::polls),
         (Suite::Leases, leases::keep),
         (Suite::Leases, leases::kept::keep),
         (Suite::Local, local::publish_to_ack),

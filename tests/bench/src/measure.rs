@@ -85,6 +85,12 @@ pub(crate) enum Unit {
     /// Allocations per message, the message's own apart; less is better.
     #[serde(rename = "allocs/msg")]
     AllocationsPerMessage,
+    /// Resident bytes per message; less is better.
+    #[serde(rename = "B/msg")]
+    BytesPerMessage,
+    /// Processor nanoseconds of a poll; less is better.
+    #[serde(rename = "cpu ns/poll")]
+    NanosPerPoll,
     /// How many times what it is compared with; less is better.
     #[serde(rename = "x")]
     Times,
@@ -106,6 +112,8 @@ impl Unit {
             Self::MessagesPerSecond => "msg/s",
             Self::NanosPerWake => "ns/wake",
             Self::AllocationsPerMessage => "allocs/msg",
+            Self::BytesPerMessage => "B/msg",
+            Self::NanosPerPoll => "cpu ns/poll",
             Self::Times => "x",
             Self::Cores => "cores",
             Self::InstructionsPerMessage => "instr/msg",

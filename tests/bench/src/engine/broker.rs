@@ -23,7 +23,10 @@ pub(crate) struct MemoryBroker {
     names: Vec<(MessageId, LeaseToken)>,
     lease: Duration,
     extended: AtomicU64,
+    /// What the broker allocated for batches and messages.
+    allocated: AtomicU64,
     stays_open: bool,
+    payload_bytes: usize,
 }
 
 impl MemoryBroker {
@@ -36,7 +39,9 @@ impl MemoryBroker {
             names: names(left.min(2 * outstanding)),
             lease,
             extended: AtomicU64::new(0),
+            allocated: AtomicU64::new(0),
             stays_open: false,
+            payload_bytes: 64,
         }
     }
 
@@ -46,6 +51,21 @@ impl MemoryBroker {
             stays_open: true,
             ..self
         }
+    }
+
+    /// The same, with messages that have no payload.
+    pub(crate) fn without_payload(self) -> Self {
+        Self {
+            payload_bytes: 0,
+            ..self
+        }
+    }
+
+    /// How often the broker has allocated: for a message, a batch of them, a batch of outcomes and
+    /// the future of a call.
+    pub(crate) fn allocated(&self) -> u64 {
+        // Relaxed: a counter that publishes nothing.
+        self.allocated.load(Ordering::Relaxed)
     }
 
     /// How many leases have been extended.
@@ -68,6 +88,10 @@ impl Broker for MemoryBroker {
         };
         *left -= count;
         drop(left);
+        let payloads = if self.payload_bytes > 0 { count } else { 0 };
+        let batches = usize::from(count > 0);
+        self.allocated
+            .fetch_add((payloads + batches + 1) as u64, Ordering::Relaxed);
         let deadline = SmolClock.now() + self.lease;
         let batch: Vec<Received> = (first - count..first)
             .map(|number| {
@@ -76,7 +100,7 @@ impl Broker for MemoryBroker {
                     id,
                     lease,
                     attempt: 1,
-                    payload: vec![0; 64],
+                    payload: vec![0; self.payload_bytes],
                 };
                 Received { message, deadline }
             })
@@ -89,6 +113,7 @@ impl Broker for MemoryBroker {
     }
 
     fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        self.allocated.fetch_add(2, Ordering::Relaxed);
         future::ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
     }
 

@@ -1,8 +1,10 @@
 //! One consumer, a thousand messages outstanding, each with a lease, a fan-out of two and an ack.
 
+mod allocations;
 pub(crate) mod broker;
 mod end_to_end;
 mod peers;
+mod scale;
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +14,10 @@ use mayhem_smol::SmolClock;
 
 use crate::measure::{Effort, Failure, OURS, Peer, Row, Unit, interleave};
 
+pub(crate) use allocations::per_message as allocations;
 use broker::MemoryBroker;
 pub(crate) use end_to_end::one_vendor_thread as end_to_end;
+pub(crate) use scale::{memory, polls, print_bytes};
 
 /// Messages worked on at the same time, by every peer.
 const OUTSTANDING: usize = 1000;
