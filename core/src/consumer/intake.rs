@@ -273,6 +273,8 @@ impl Engine<'_> {
             let newer = (&message.lease, message.attempt);
             self.table.adopt(now, older, newer, deadline);
             self.show_lease(older);
+            // A nack that waits for an extension of the older lease waits for nothing now.
+            self.release_held(older);
         }
     }
 

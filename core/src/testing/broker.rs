@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) at_close: Vec<(String, u32)>,
     /// Leased to the consumer, and only to be had with `Pull::Hold`.
     pub(crate) at_hold: Vec<(String, u32)>,
+    /// Delivered once more, whatever they have come to.
+    pub(crate) stray: Vec<Received>,
     pub(crate) receive_faults: VecDeque<Fault>,
     pub(crate) settle_faults: VecDeque<Fault>,
     pub(crate) extend_faults: VecDeque<Fault>,
@@ -90,6 +92,7 @@ impl TestBroker {
             ends: true,
             at_close: Vec::new(),
             at_hold: Vec::new(),
+            stray: Vec::new(),
             receive_faults: VecDeque::new(),
             settle_faults: VecDeque::new(),
             extend_faults: VecDeque::new(),
@@ -141,7 +144,7 @@ impl TestBroker {
         let mut state = lock(&self.state);
         state.expire(now);
         let count_max = count_max * state.overshoot;
-        let mut batch = Vec::new();
+        let mut batch = std::mem::take(&mut state.stray);
         let mut later = VecDeque::new();
         while let Some((at, id, attempt)) = state.ready.pop_front() {
             if at <= now && batch.len() < count_max {

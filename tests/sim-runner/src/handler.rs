@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mayhem_core::{BranchError, Delivery, FanOut, Verdict};
+use mayhem_core::{BranchError, Delivery, Verdict};
 use mayhem_sim::{Checker, Dice, SimClock, SimStore};
 
 use crate::settings::Settings;
@@ -39,17 +39,22 @@ impl Play {
         if self.has_canary && self.dice.chance("canary", CANARY) {
             return Verdict::Ack;
         }
-        let joined = FanOut::new(delivery)
-            .branch("restart", self.restart(Alive::new(&alive)))
-            .branch("record", self.record(delivery, Alive::new(&alive)))
-            .optional("notify", self.notify(Alive::new(&alive)))
-            .join()
-            .await;
+        let (restart, record, notify) = (
+            self.restart(Alive::new(&alive)),
+            self.record(delivery, Alive::new(&alive)),
+            self.notify(Alive::new(&alive)),
+        );
+        let features = &self.settings.features;
+        let verdict = features.fan_out(delivery, restart, record, notify).await;
         // Relaxed: the branches ran in this very task.
         self.orphans
             .fetch_add(alive.load(Ordering::Relaxed), Ordering::Relaxed);
         self.misbehave(delivery).await;
-        joined.verdict()
+        // Where other branches were enough, the effect may not be safe.
+        if verdict == Verdict::Ack && !self.store.is_durable(delivery.id().as_str()) {
+            return Verdict::Retry { after: None };
+        }
+        verdict
     }
 
     async fn restart(&self, _alive: Alive) -> Result<(), BranchError> {

@@ -191,6 +191,7 @@ impl Stage<'_> {
                 observer(event);
                 stopper.see(event, &told);
             });
+        let builder = self.settings.features.build(builder, promises.lease);
         let play = Play {
             clock: self.clock.clone(),
             dice: self.dice.clone(),
@@ -238,7 +239,9 @@ impl Stage<'_> {
             Ending::Crash(poll) => poll,
             _ => u64::MAX,
         });
-        let script = async {
+        let features = &self.settings.features;
+        let change = features.change(&self.dice, &self.clock, &control);
+        let stop = async {
             for _ in 0..stops {
                 let pause = self.dice.duration("time to the stop", 30 * SECOND);
                 self.clock.sleep(pause).await;
@@ -247,6 +250,7 @@ impl Stage<'_> {
                 control.stop(plan);
             }
         };
+        let script = futures::future::join(change, stop);
         let both = async {
             let mut run = pin!(consumer.run());
             let mut script = pin!(script.fuse());
@@ -285,6 +289,10 @@ impl Stage<'_> {
                 Fate::Acked => {}
                 Fate::Dead { reason } if reason.contains("planned") => {}
                 Fate::Dead { reason } if reason.contains("simulated") => {}
+                Fate::Dead { reason } if reason.contains("timed out") => {}
+                // A handler that had no branch to blame.
+                Fate::Dead { reason }
+                    if reason.contains("no success") && self.settings.features.is_raced() => {}
                 Fate::Dead { reason } if reason.contains("poison") => {}
                 fate => self.sim.violate("nothing lost", format!("{id}: {fate:?}")),
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::features::Features;
 use mayhem_core::{Backoff, Instant, Jitter, Plan};
 use mayhem_sim::{Dice, Faults, Hazards, Promises, SimSettings, Simulation, StoreSettings};
 
@@ -19,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) slowness: u32,
     /// Consumers that end before their work is done.
     pub(crate) unrest: u64,
+    pub(crate) features: Features,
 }
 
 /// How one consumer of a life ends.
@@ -55,6 +57,14 @@ impl Settings {
         }
         let is_sluggish = !is_honest && dice.choose("swarm: sluggish", 8) == 7;
         let milliseconds = |label| Duration::from_millis(dice.pick(label, &[0, 5, 50, 500]));
+        let features = Features::draw(dice, lease);
+        let mut caps = SimSettings::default().caps;
+        caps.nack_delay = features.can_delay;
+        if is_sluggish {
+            faults.request_delayed = 0.3;
+            faults.reply_delayed = 0.3;
+            faults.delay_max = lease;
+        }
         Self {
             messages: messages.unwrap_or_else(|| dice.pick("swarm: messages", &MESSAGES)),
             lease,
@@ -68,13 +78,14 @@ impl Settings {
                 },
                 is_shuffled: dice.choose("swarm: shuffled", 2) == 1,
                 faults,
-                ..SimSettings::default()
+                caps,
             },
             store,
             hazards,
             is_honest,
             slowness: dice.pick("swarm: slowness", &[1, 1, 20, SLOW]),
             unrest: dice.choose("swarm: lives", 6),
+            features,
         }
     }
 
@@ -91,7 +102,7 @@ impl Settings {
             // One after the other they would take hours, and nothing new would happen.
             &[64, 8, 8, 2]
         };
-        Promises {
+        let mut promises = Promises {
             concurrency: dice.pick("concurrency", concurrency),
             prefetch: dice.pick("prefetch", &[64, 8, 2, 1]),
             lease: self.lease,
@@ -107,7 +118,10 @@ impl Settings {
             keeps_leases: faults.keeps_leases() && faults.duplicate <= 0.0,
             may_overshoot: faults.overshoot > 0.0,
             may_break: faults.permanent_from.is_some(),
-        }
+            ..Promises::default()
+        };
+        self.features.promise(&mut promises);
+        promises
     }
 
     /// Whether nothing goes wrong, or nothing more.

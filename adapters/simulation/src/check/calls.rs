@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use mayhem_core::{BrokerCall, Instant, LeaseToken};
+use mayhem_core::{BrokerCall, Instant, LeaseToken, Verdict};
 
-use super::checks::{Checks, Generation, Mark};
+use super::checks::{Checks, End, Generation, Mark};
 use super::{Broken, Time};
 use crate::{Answer, CallStage, Fact};
 
@@ -30,7 +30,8 @@ pub(super) struct Known {
     /// Under which lease it goes on, and the attempt that came with it.
     pub(super) token: LeaseToken,
     pub(super) attempt: u32,
-    /// Whether it may go on under another lease of the same attempt: who knows which is newer.
+    /// Whether it may go on under another lease of the same attempt, or have lost its own: there
+    /// are several of one name, and only the consumer knows which is meant.
     pub(super) is_unsure: bool,
     /// Which delivery went on under it before.
     pub(super) owner_before: Option<usize>,
@@ -42,10 +43,20 @@ pub(super) struct Known {
     pub(super) since: Mark,
     /// When it was decided that it is not started at all.
     pub(super) set_aside: Option<Mark>,
+    /// Whether it may have been handed back because of one before it.
+    pub(super) is_behind: bool,
     /// Whether it was told that its lease is lost.
     pub(super) is_lost: bool,
     /// Whether it has had its end.
     pub(super) is_over: bool,
+}
+
+impl Known {
+    /// Nothing is known of its lease any more.
+    pub(super) fn doubt(&mut self) {
+        self.is_unsure = true;
+        self.until = Instant::from_nanos(u64::MAX);
+    }
 }
 
 impl Checks {
@@ -108,6 +119,7 @@ impl Checks {
         lease.extend_answer = Some(answer);
         lease.extend_answered_at = time;
         lease.failures += u32::from(answer == Answer::Failed);
+        lease.extended_count += u32::from(answer == Answer::Done);
     }
 
     pub(super) fn settle_answered(&mut self, fact: &Fact, token: &LeaseToken, answer: Answer) {
@@ -126,8 +138,10 @@ impl Checks {
         let Some(lease) = self.leases.get(&known.token) else {
             return Ok(());
         };
-        let is_gone = lease.extend_answer == Some(Answer::Gone) || lease.is_gone;
-        if self.is_broken || self.is_closed || is_gone || lease.is_duplicated {
+        if known.is_unsure || (known.is_behind && !generation.is_started) {
+            return Ok(());
+        }
+        if self.is_broken || self.is_closed || lease.is_gone() || lease.is_duplicated {
             return Ok(());
         }
         let [_, settles, extends] = &self.calls;
@@ -137,9 +151,14 @@ impl Checks {
         let is_shed = lease.settled.is_some() && !generation.is_started;
         let released = released.or(is_shed.then_some(known.received));
         let ended = generation.end.as_ref().map(|(_, mark)| *mark);
-        let ended = ended.or(known.set_aside).or(released);
+        // What was asked to be settled, started or not, is extended no more.
+        let is_settled = lease.settled.is_some_and(|(life, _)| life == self.life);
+        let settled = Some(known.since).filter(|_| is_settled);
+        let ended = ended.or(known.set_aside).or(released).or(settled);
         let (invariant, limit, since) = match ended {
             Some(_) if generation.holds > 0 => return Ok(()),
+            // It may be parked.
+            Some(_) if !self.promises.can_delay && !is_settled_at_once(generation) => return Ok(()),
             Some(ended) => {
                 if settles.in_flight > 0 || lease.extends_in_flight > 0 {
                     return Ok(());
@@ -155,7 +174,11 @@ impl Checks {
                 }
                 let is_failed = lease.extend_answer == Some(Answer::Failed);
                 // It is due when half of the lease is left.
-                let limit = if is_failed { eighth } else { 5 * eighth };
+                let limit = match () {
+                    () if is_failed => eighth,
+                    () if self.promises.is_adaptive => 16 * eighth,
+                    () => 5 * eighth,
+                };
                 let answered = lease.extend_answered_at;
                 let since = [answered, extends.full_until, extends.failed_at, known.since];
                 ("extended in time", limit, latest(&since))
@@ -170,6 +193,11 @@ impl Checks {
         }
         Ok(())
     }
+}
+
+fn is_settled_at_once(generation: &Generation) -> bool {
+    let end = generation.end.as_ref().map(|(end, _)| end);
+    matches!(end, Some(End::Verdict(Verdict::Ack | Verdict::Dead(_))))
 }
 
 fn index(call: BrokerCall) -> usize {

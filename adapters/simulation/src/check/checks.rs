@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Verdict};
+use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Rate, Timeout, Verdict};
 
 use super::Time;
 use super::calls::{Calls, Known};
+use super::limits::Limits;
 use crate::fingerprint::Map;
 use crate::{Answer, SettleKind};
 
@@ -25,6 +26,16 @@ pub struct Promises {
     pub max_deliveries: u32,
     /// As the builder was told.
     pub backoff: Backoff,
+    /// As the builder was told.
+    pub timeout: Option<Timeout>,
+    /// As the builder was told.
+    pub rate: Option<Rate>,
+    /// The keys of messages by their ids, where the builder was told of keys.
+    pub key_of: Option<fn(&MessageId) -> u64>,
+    /// Whether leases are extended for as long as is needed, up to twice `lease`.
+    pub is_adaptive: bool,
+    /// Whether the broker can delay a nack; if not the consumer does.
+    pub can_delay: bool,
     /// Whether nothing goes wrong at all: then no lease may run out.
     pub is_honest: bool,
     /// Whether a lease lasts as long as the consumer was told, and is delivered once.
@@ -104,6 +115,19 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "in one step a delivery is settled and extended once at the most",
     ),
     ("permits", "no more handlers run than may"),
+    (
+        "no start in a pause",
+        "no handler starts while the consumer is paused",
+    ),
+    ("rate", "no more handlers start than the rate allows"),
+    (
+        "key order",
+        "of one key one handler runs at a time, in the order in which they were received",
+    ),
+    (
+        "timeout kept",
+        "a handler is timed out when it is due, and no earlier",
+    ),
     ("room", "no more deliveries are in hand than may be"),
     (
         "order of phases",
@@ -172,6 +196,11 @@ pub(super) struct Checks {
     /// The leases of deliveries that were handed over and not told of yet.
     pub(super) arrived: VecDeque<LeaseToken>,
     pub(super) calls: [Calls; 3],
+    pub(super) limits: Limits,
+    /// How many deliveries were received.
+    pub(super) serial: u64,
+    /// The one that was received just now, with nothing told since.
+    pub(super) newest: u64,
     /// Whether the broker has failed for good.
     pub(super) is_broken: bool,
     /// When a panic or a failed branch is to be told.
@@ -214,6 +243,10 @@ pub(super) struct Message {
 pub(super) struct Generation {
     pub(super) is_started: bool,
     pub(super) attempt: u32,
+    /// Which of all that were received it is.
+    pub(super) serial: u64,
+    pub(super) started: Mark,
+    pub(super) is_timed_out: bool,
     pub(super) holds: u32,
     pub(super) end: Option<(End, Mark)>,
     pub(super) known: Known,
@@ -244,6 +277,8 @@ pub(super) struct Lease {
     pub(super) asked_until: Instant,
     pub(super) extend_answer: Option<Answer>,
     pub(super) extend_answered_at: Mark,
+    /// How many extensions the broker has confirmed that were not told of yet.
+    pub(super) extended_count: u32,
     /// Whether a settlement was answered so.
     pub(super) is_gone: bool,
 }
@@ -265,10 +300,35 @@ impl Message {
         self.generations.get(*owner)
     }
 
-    /// The delivery in hand that events call by its first attempt.
-    pub(super) fn in_hand(&mut self, attempt: u32) -> Option<&mut Generation> {
-        let is_it = |it: &&mut Generation| it.attempt == attempt && !it.known.is_over;
-        self.generations.iter_mut().find(is_it)
+    /// The delivery in hand that events call by its first attempt. Of several of them: that which
+    /// is handled, for one before it only waits for its nack to be confirmed, and one after it is
+    /// about to be merged; or else the oldest that has not ended.
+    pub(super) fn in_hand(&mut self, attempt: u32, newest: u64) -> Option<&mut Generation> {
+        let rank = |(_, it): &(usize, &Generation)| match (it.is_started, it.end.is_some()) {
+            (true, false) => 0,
+            (false, _) if it.known.set_aside.is_none() && !it.known.is_behind => 1,
+            _ => 2,
+        };
+        let candidates = self.generations.iter().enumerate();
+        let candidates = candidates.filter(|(_, it)| it.attempt == attempt && !it.known.is_over);
+        // What was received just now may be about to be merged.
+        let (index, _) = candidates.min_by_key(|it| (it.1.serial == newest, rank(it)))?;
+        self.generations.get_mut(index)
+    }
+}
+
+impl Generation {
+    /// Notes that its lease is lost; returns which it is.
+    pub(super) fn lose(&mut self) -> u64 {
+        self.known.is_lost = true;
+        self.serial
+    }
+}
+
+impl Lease {
+    /// Whether the broker has said so.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone || self.extend_answer == Some(Answer::Gone)
     }
 }
 
@@ -282,19 +342,28 @@ impl Time {
 impl Promises {
     /// Whether a delay is what the backoff may give after an attempt.
     pub(super) fn may_back_off(&self, attempt: u32, delay: Duration) -> bool {
+        (self.least_backoff(attempt)..=self.backoff_whole(attempt)).contains(&delay)
+    }
+
+    /// The least that the backoff may give after an attempt.
+    pub(super) fn least_backoff(&self, attempt: u32) -> Duration {
+        let whole = self.backoff_whole(attempt);
+        let least = match self.backoff.jitter {
+            mayhem_core::Jitter::None => whole,
+            mayhem_core::Jitter::Equal => whole / 2,
+            mayhem_core::Jitter::Full => Duration::ZERO,
+        };
+        least.saturating_sub(NANOSECOND)
+    }
+
+    fn backoff_whole(&self, attempt: u32) -> Duration {
         let Backoff {
             base, max, factor, ..
         } = self.backoff;
         let factor = factor
             .checked_pow(attempt.saturating_sub(1))
             .unwrap_or(u32::MAX);
-        let whole = base.saturating_mul(factor).min(max);
-        let least = match self.backoff.jitter {
-            mayhem_core::Jitter::None => whole,
-            mayhem_core::Jitter::Equal => whole / 2,
-            mayhem_core::Jitter::Full => Duration::ZERO,
-        };
-        (least.saturating_sub(NANOSECOND)..=whole).contains(&delay)
+        base.saturating_mul(factor).min(max)
     }
 }
 
@@ -308,6 +377,11 @@ impl Default for Promises {
             lease_max: Duration::from_secs(30 * 60),
             max_deliveries: 5,
             backoff: Backoff::default(),
+            timeout: None,
+            rate: None,
+            key_of: None,
+            is_adaptive: false,
+            can_delay: true,
             is_honest: false,
             keeps_leases: false,
             may_overshoot: true,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mayhem_core::{Instant, LeaseToken, Verdict};
+use mayhem_core::{Instant, LeaseToken};
 
-use super::checks::{Checks, End, Generation, delivery_of};
+use super::checks::{Checks, Generation, delivery_of};
 use super::{Broken, Time};
 use crate::{Fact, FactKind, SettleKind};
 
@@ -117,10 +117,10 @@ impl Checks {
             return if is_duplicated {
                 Ok(())
             } else {
-                unstarted(fact, kind, is_poison)
+                self.unstarted(fact, kind, is_poison)
             };
         };
-        let Some((end, _)) = &generation.end else {
+        if generation.end.is_none() {
             let invariant = match kind {
                 SettleKind::Ack => "no early ack",
                 _ => "verdict kept",
@@ -131,64 +131,17 @@ impl Checks {
             } else {
                 broken(invariant, fact, "while its handler runs")
             };
-        };
+        }
         if is_duplicated {
             return Ok(());
         }
-        let (attempt, is_held) = (generation.attempt, generation.holds > 0);
-        let end = end.clone();
-        if is_held && kind == SettleKind::Ack {
+        if generation.holds > 0 && kind == SettleKind::Ack {
             return broken("no early ack", fact, "while its shielded work runs");
         }
-        self.compare(fact, kind, attempt, &end)
-    }
-
-    fn compare(
-        &self,
-        fact: &Fact,
-        kind: SettleKind,
-        attempt: u32,
-        end: &End,
-    ) -> Result<(), Broken> {
-        let promises = &self.promises;
-        let is_last = attempt >= promises.max_deliveries;
-        let is_right = match (end, kind) {
-            (End::Verdict(Verdict::Ack), SettleKind::Ack)
-            | (End::Verdict(Verdict::Dead(_)), SettleKind::Dead) => true,
-            (_, SettleKind::Ack) => return broken("no early ack", fact, format!("after {end:?}")),
-            // An ack whose shielded work panicked is a retry.
-            (
-                End::Panicked | End::Verdict(Verdict::Ack | Verdict::Retry { after: None }),
-                SettleKind::Nack { after, counted },
-            ) => counted && !is_last && promises.may_back_off(attempt, after),
-            (
-                End::Verdict(Verdict::Retry {
-                    after: Some(wanted),
-                }),
-                SettleKind::Nack { after, counted },
-            ) => counted && !is_last && after == *wanted,
-            (
-                End::Panicked | End::Verdict(Verdict::Ack | Verdict::Retry { .. }),
-                SettleKind::Dead,
-            ) if !is_last => {
-                return broken("no early dead letter", fact, format!("attempt {attempt}"));
-            }
-            (End::Panicked | End::Verdict(_), SettleKind::Dead) => is_last,
-            (
-                End::Verdict(Verdict::Postpone { after: wanted }),
-                SettleKind::Nack { after, counted },
-            ) => !counted && after == *wanted,
-            (End::Cancelled, SettleKind::Nack { counted, .. }) => !counted,
-            _ => false,
-        };
-        if is_right {
-            Ok(())
-        } else {
-            broken(
-                "verdict kept",
-                fact,
-                format!("attempt {attempt} came to {end:?}"),
-            )
+        let message = self.messages.get(&fact.id);
+        match message.and_then(|it| it.generation(token)) {
+            Some(generation) => self.compare(fact, kind, generation),
+            None => Ok(()),
         }
     }
 
@@ -232,6 +185,7 @@ impl Checks {
         }
         lease.extensions += 1;
         let (age, length) = (fact.at - lease.delivered_at, promises.lease / 3);
+        let length = length / if promises.is_adaptive { 2 } else { 1 };
         let allowed = 2 + u128::from(lease.failures) + age.as_nanos() / length.as_nanos().max(1);
         if u128::from(lease.extensions) > allowed {
             let count = lease.extensions;
@@ -248,6 +202,7 @@ impl Checks {
         if let Some(generation) = generation
             && let Some((end, mark)) = &generation.end
             && generation.holds == 0
+            && promises.can_delay
             && time.is_well_after(*mark)
         {
             return broken("no late extension", fact, format!("it came to {end:?}"));
@@ -256,22 +211,15 @@ impl Checks {
     }
 }
 
-/// What was never given to a handler is only ever handed back, unless it was started too often.
-fn unstarted(fact: &Fact, kind: SettleKind, is_poison: bool) -> Result<(), Broken> {
-    match kind {
-        SettleKind::Nack { after, counted } if after.is_zero() && !counted => Ok(()),
-        SettleKind::Ack => broken("no early ack", fact, "no handler had it"),
-        SettleKind::Dead if is_poison => Ok(()),
-        SettleKind::Dead => broken("no early dead letter", fact, "no handler had it"),
-        SettleKind::Nack { .. } => broken("verdict kept", fact, "no handler had it"),
-    }
-}
-
 /// A settlement that is asked for again may ask for another delay: time has passed.
 fn is_same_way(one: SettleKind, other: SettleKind) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-fn broken(invariant: &'static str, fact: &Fact, detail: impl Into<String>) -> Result<(), Broken> {
+pub(super) fn broken(
+    invariant: &'static str,
+    fact: &Fact,
+    detail: impl Into<String>,
+) -> Result<(), Broken> {
     Err(Broken(invariant, format!("{fact}: {}", detail.into())))
 }

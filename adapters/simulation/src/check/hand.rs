@@ -11,12 +11,17 @@ impl Checks {
         let token = self.arrived.pop_front();
         let token = token.unwrap_or_else(|| LeaseToken::from("unknown"));
         let until = self.leases.entry(token.clone()).or_default().deadline;
+        self.serial += 1;
+        self.newest = self.serial;
         let message = self.messages.entry(id.clone()).or_default();
         let owner = message.generations.len();
         let owner_before = message.owners.insert(delivery_of(&token), owner);
         message.generations.push(Generation {
             is_started: false,
             attempt,
+            serial: self.serial,
+            started: Time::default(),
+            is_timed_out: false,
             holds: 0,
             end: None,
             known: Known {
@@ -28,6 +33,7 @@ impl Checks {
                 received: time,
                 since: time,
                 set_aside: None,
+                is_behind: false,
                 is_lost: false,
                 is_over: false,
             },
@@ -60,7 +66,7 @@ impl Checks {
             return Ok(());
         };
         let known = &mut older.known;
-        if known.is_lost {
+        if known.is_lost || known.is_unsure {
             return Ok(());
         }
         if known.until <= time.now {
@@ -72,34 +78,77 @@ impl Checks {
             known.attempt = newer.known.attempt;
             known.until = newer.known.until;
             known.since = time;
-            known.is_unsure = false;
         } else {
             // Whether it goes on under this lease depends on when each ends.
             known.until = known.until.max(newer.known.until);
-            known.is_unsure |= newer.known.attempt == known.attempt;
+            if newer.known.attempt == known.attempt && newer.known.token != known.token {
+                known.doubt();
+            }
             known.since = time;
         }
         Ok(())
     }
 
-    pub(super) fn extended(&mut self, key: &DeliveryKey) {
-        let message = self.messages.get_mut(&key.id);
-        let generation = message.and_then(|it| it.in_hand(key.attempt));
-        if let Some(generation) = generation
-            && let Some(lease) = self.leases.get(&generation.known.token)
-        {
+    pub(super) fn extended(&mut self, key: &DeliveryKey) -> Result<(), Broken> {
+        let Some(message) = self.messages.get_mut(&key.id) else {
+            return Ok(());
+        };
+        let mut is_unsure = false;
+        for generation in message.generations.iter_mut().rev() {
             let known = &mut generation.known;
-            known.until = known.until.max(lease.asked_until);
+            if generation.attempt != key.attempt || known.is_over {
+                continue;
+            }
+            is_unsure |= known.is_unsure;
+            if let Some(lease) = self.leases.get_mut(&known.token)
+                && let Some(left) = lease.extended_count.checked_sub(1)
+            {
+                lease.extended_count = left;
+                known.until = known.until.max(lease.asked_until);
+                return Ok(());
+            }
         }
+        if is_unsure {
+            return Ok(());
+        }
+        Err(Broken("told when done", format!("{key} is extended")))
     }
 
     pub(super) fn lost(&mut self, key: &DeliveryKey, time: Time) -> Result<(), Broken> {
-        let message = self.messages.get_mut(&key.id);
-        if let Some(generation) = message.and_then(|it| it.in_hand(key.attempt)) {
-            generation.known.is_lost = true;
+        let (newest, leases) = (self.newest, &self.leases);
+        let Some(message) = self.messages.get_mut(&key.id) else {
+            return Ok(());
+        };
+        let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
+        // Nacks of the same attempt that wait to be confirmed have one name: it may be any of them.
+        let count = message.generations.iter().filter(|it| is_named(it)).count();
+        if count
+            > 1 + usize::from(
+                message
+                    .generations
+                    .last()
+                    .is_some_and(|it| it.serial == newest),
+            )
+        {
+            let named = message.generations.iter_mut().filter(|it| is_named(it));
+            named.for_each(|it| it.known.doubt());
+            return Ok(());
         }
+        // The one that has a reason to be.
+        let is_it = |it: &&mut Generation| {
+            let lease = leases.get(&it.known.token);
+            let is_gone = lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now;
+            is_named(it) && !it.known.is_lost && it.serial != newest && is_gone
+        };
+        let serial = match message.generations.iter_mut().find(is_it) {
+            Some(generation) => generation.lose(),
+            None => match message.in_hand(key.attempt, newest) {
+                Some(generation) => generation.lose(),
+                None => return Ok(()),
+            },
+        };
         let generations = self.messages.get(&key.id).map(|it| &it.generations);
-        let is_it = |it: &&Generation| it.attempt == key.attempt && !it.known.is_over;
+        let is_it = |it: &&Generation| it.serial == serial;
         match generations.and_then(|it| it.iter().find(is_it)) {
             Some(generation) => self.check_kept(generation, time),
             None => Ok(()),
@@ -107,8 +156,12 @@ impl Checks {
     }
 
     pub(super) fn set_aside(&mut self, key: &DeliveryKey, time: Time) {
-        let message = self.messages.get_mut(&key.id);
-        if let Some(generation) = message.and_then(|it| it.in_hand(key.attempt)) {
+        let Some(message) = self.messages.get_mut(&key.id) else {
+            return;
+        };
+        // An earlier one of the same attempt only waits for its nack to be confirmed.
+        let is_it = |it: &&mut Generation| it.attempt == key.attempt && !it.is_started;
+        if let Some(generation) = message.generations.iter_mut().rev().find(is_it) {
             generation.known.set_aside = Some(time);
         }
     }
@@ -117,7 +170,8 @@ impl Checks {
         let Some(message) = self.messages.get_mut(&key.id) else {
             return Ok(());
         };
-        if let Some(generation) = message.in_hand(key.attempt)
+        let is_it = |it: &&mut Generation| it.attempt == key.attempt && !it.known.is_over;
+        if let Some(generation) = message.generations.iter_mut().find(is_it)
             && !matches!(event, Event::Merged(_))
         {
             generation.known.is_over = true;

@@ -8,7 +8,7 @@ use super::checks::{Checks, ENDS, End, Generation, Promises, Start};
 use super::{Broken, Time};
 
 impl Checks {
-    pub(super) fn begin(&mut self, promises: Promises) {
+    pub(super) fn begin(&mut self, promises: Promises, time: Time) {
         let Self {
             life,
             messages,
@@ -33,6 +33,7 @@ impl Checks {
             message.owners.clear();
             message.done_count = 0;
         }
+        self.set_rate(self.promises.rate, time);
     }
 
     pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
@@ -42,7 +43,8 @@ impl Checks {
             Event::Poisoned { delivery, .. } | Event::Shed(delivery) => {
                 self.set_aside(delivery, time);
             }
-            Event::Extended(key) => self.extended(key),
+            Event::Extended(key) => self.extended(key)?,
+            Event::HandlerTimedOut { delivery, .. } => self.timed_out(delivery, time)?,
             Event::LeaseLost(key) => self.lost(key, time)?,
             Event::BrokerFailed {
                 call, permanent, ..
@@ -61,7 +63,10 @@ impl Checks {
                     _ => {}
                 }
             }
-            _ => {}
+            _ => self.changed(event, time),
+        }
+        if !matches!(event, Event::Received(_) | Event::LeaseLost(_)) {
+            self.newest = 0;
         }
         let Some(key) = event.delivery() else {
             return Ok(());
@@ -99,10 +104,7 @@ impl Checks {
             return Err(Broken("no start after stop", format!("{name} starts")));
         }
         self.running += 1;
-        if self.running > self.promises.concurrency {
-            let detail = format!("{name} is one of {}", self.running);
-            return Err(Broken("permits", detail));
-        }
+        self.check_start(&name, time)?;
         let stolen_at = self.stolen_at.now;
         let message = self.messages.entry(delivery.id().clone()).or_default();
         // One whose handler has ended unseen, in the task that runs it, is not looked for here.
@@ -115,6 +117,7 @@ impl Checks {
             return Err(Broken("in hand once", format!("{name} was not received")));
         };
         message.generations[generation].is_started = true;
+        message.generations[generation].started = time;
         let until = message.generations[generation].known.until;
         if time.now >= until && stolen_at < until {
             let detail = format!("{name} starts, though its lease ended at {until:?}");
@@ -163,11 +166,14 @@ impl Checks {
             self.panics += 1;
             self.error_at = time;
         }
+        let generations = self.messages.get(id).map(|it| &it.generations);
+        let generation = generations.and_then(|it| it.get(start.generation));
+        let length = generation.map_or(Ok(()), |it| self.check_length(id, it, &end, time));
         let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
         if let Some(generation) = generations.and_then(|it| it.get_mut(start.generation)) {
             generation.end = Some((end, time));
         }
-        Ok(())
+        length
     }
 
     pub(super) fn hold(&mut self, id: &MessageId) -> usize {

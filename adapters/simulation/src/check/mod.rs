@@ -9,7 +9,9 @@ mod checks;
 mod facts;
 mod hand;
 mod life;
+mod limits;
 mod steps;
+mod verdicts;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -91,8 +93,8 @@ impl Checker {
 
     /// A consumer's life begins; its stats are looked at after every poll in `sim`.
     pub fn begin(&self, sim: &Simulation, control: &Control, promises: Promises) {
-        self.check(|checks, _| {
-            checks.begin(promises);
+        self.check(|checks, now| {
+            checks.begin(promises, now);
             Ok(())
         });
         let (checker, control) = (self.clone(), control.clone());

@@ -35,15 +35,18 @@ impl Checks {
             may_overshoot,
             ..
         } = self.promises;
-        if running > concurrency {
+        if running > concurrency.max(self.limits.permits) {
             return Err(Broken("permits", format!("{running} of {concurrency}")));
+        }
+        if running <= concurrency {
+            self.limits.permits = 0;
         }
         let room = if may_overshoot {
             3 * prefetch
         } else {
             prefetch
         };
-        if stats.phase == Phase::Running && outstanding > room {
+        if stats.phase == Phase::Running && outstanding > room && !self.limits.was_paused {
             return Err(Broken("room", format!("{outstanding} of {room}")));
         }
         self.check_step(outstanding as u64)?;

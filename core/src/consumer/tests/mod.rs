@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod bounds;
+mod duplicates;
 mod failures;
 mod fairness;
 mod flow;

@@ -1,0 +1,206 @@
+//! What limits the start and the length of handlers: pauses, permits, the rate, keys and timeouts.
+
+use std::time::Duration;
+
+use mayhem_core::{DeliveryKey, Event, MessageId, Rate};
+
+use super::checks::{Checks, End, Generation, Mark, delivery_of};
+use super::{Broken, Time};
+
+/// The limits of a consumer as they are now.
+#[derive(Default)]
+pub(super) struct Limits {
+    paused_at: Option<Mark>,
+    /// In a pause a consumer takes in all that is under lease, room or not.
+    pub(super) was_paused: bool,
+    /// More than the concurrency after it was lowered, until those that run have ended.
+    pub(super) permits: usize,
+    rate: Option<Rate>,
+    /// How many may start at once, at an instant.
+    level: f64,
+    level_at: Mark,
+    /// When the rate was set.
+    rate_at: Mark,
+}
+
+impl Checks {
+    pub(super) fn changed(&mut self, event: &Event, time: Time) {
+        match event {
+            Event::Paused => {
+                self.limits.paused_at = Some(time);
+                self.limits.was_paused = true;
+            }
+            Event::Resumed => self.limits.paused_at = None,
+            Event::ConcurrencySet(count) => {
+                self.limits.permits = self
+                    .limits
+                    .permits
+                    .max(self.promises.concurrency)
+                    .max(*count);
+                self.promises.concurrency = *count;
+            }
+            Event::RateSet(rate) => self.set_rate(*rate, time),
+            Event::TailReleased { head, .. } => self.tail_released(head),
+            _ => {}
+        }
+    }
+
+    /// As many as there may ever be are assumed to be left.
+    pub(super) fn set_rate(&mut self, rate: Option<Rate>, time: Time) {
+        self.limits.rate = rate;
+        self.limits.level = rate.map_or(0.0, |rate| rate.burst.max(1).into());
+        self.limits.level_at = time;
+        self.limits.rate_at = time;
+    }
+
+    pub(super) fn check_start(&mut self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
+        if self.running > self.limits.permits.max(self.promises.concurrency) {
+            let detail = format!("{name} is one of {}", self.running);
+            return Err(Broken("permits", detail));
+        }
+        if let Some(paused_at) = self.limits.paused_at
+            && time.is_well_after(paused_at)
+        {
+            return Err(Broken("no start in a pause", format!("{name} starts")));
+        }
+        self.check_rate(name, time)?;
+        self.check_key(name)
+    }
+
+    fn check_rate(&mut self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
+        let limits = &mut self.limits;
+        let Some(rate) = limits.rate else {
+            return Ok(());
+        };
+        let burst = f64::from(rate.burst.max(1));
+        let gain = f64::from(rate.count.max(1)) / rate.period.as_secs_f64();
+        let passed = (time.now - limits.level_at.now).as_secs_f64();
+        limits.level = (limits.level + gain * passed).min(burst) - 1.0;
+        if limits.level_at.stolen != time.stolen || limits.rate_at.now == time.now {
+            // Who was let start before the rate was set, or the process paused, starts after it.
+            limits.level = burst;
+        }
+        limits.level_at = time;
+        if limits.level < -ROUNDING {
+            return Err(Broken("rate", format!("{name} starts too early")));
+        }
+        Ok(())
+    }
+
+    /// One of a key at a time, and in the order in which they were received.
+    fn check_key(&self, name: &DeliveryKey) -> Result<(), Broken> {
+        let Some(key_of) = self.promises.key_of else {
+            return Ok(());
+        };
+        let key = key_of(&name.id);
+        let own = self
+            .messages
+            .get(&name.id)
+            .and_then(|it| it.generations.last());
+        let received = own.map(|it| it.serial).unwrap_or_default();
+        // A message that comes again may have to go before those that waited for it.
+        let is_duplicated = |it: &Generation| {
+            let lease = self.leases.get(&it.known.token);
+            lease.is_some_and(|lease| lease.is_duplicated)
+        };
+        let is_first =
+            own.is_some_and(|it| delivery_of(&it.known.token) == 1 && !is_duplicated(it));
+        for (id, message) in &self.messages {
+            if *id == name.id || key_of(id) != key {
+                continue;
+            }
+            for other in &message.generations {
+                let is_running = other.is_started && (other.end.is_none() || other.holds > 0);
+                let waits = !other.is_started && !other.known.is_over && !other.known.is_lost;
+                let is_older = other.serial < received
+                    && other.known.set_aside.is_none()
+                    && !other.known.is_behind;
+                if is_running || (is_first && waits && is_older) {
+                    let detail = format!("{name} starts before {id} has ended");
+                    return Err(Broken("key order", detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Some of what waited behind a message is handed back, and comes before others no more.
+    fn tail_released(&mut self, head: &MessageId) {
+        let Some(key_of) = self.promises.key_of else {
+            return;
+        };
+        let of_key = self
+            .messages
+            .iter_mut()
+            .filter(|(id, _)| key_of(id) == key_of(head));
+        for generation in of_key.flat_map(|(_, message)| &mut message.generations) {
+            if !generation.is_started && !generation.known.is_over {
+                generation.known.is_behind = true;
+            }
+        }
+    }
+
+    pub(super) fn timed_out(&mut self, key: &DeliveryKey, time: Time) -> Result<(), Broken> {
+        let stolen_at = self.stolen_at.now;
+        let total = self.promises.timeout.map(|timeout| timeout.total());
+        let newest = self.newest;
+        let message = self.messages.get_mut(&key.id);
+        let Some(generation) = message.and_then(|it| it.in_hand(key.attempt, newest)) else {
+            return Ok(());
+        };
+        generation.is_timed_out = true;
+        let took = time.now - generation.started.now;
+        if total.is_none_or(|total| took < total) && stolen_at < generation.started.now {
+            return Err(Broken(
+                "timeout kept",
+                format!("{key}: told after {took:?}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A handler that ends by itself has not taken longer than it may.
+    pub(super) fn check_length(
+        &self,
+        id: &MessageId,
+        generation: &Generation,
+        end: &End,
+        time: Time,
+    ) -> Result<(), Broken> {
+        let Some(timeout) = self.promises.timeout else {
+            return Ok(());
+        };
+        let stolen = time.stolen - generation.started.stolen;
+        let took = time.now - generation.started.now;
+        let is_late = took > timeout.total() + stolen + SLACK;
+        if is_late && !generation.is_timed_out && matches!(end, End::Verdict(_)) {
+            return Err(Broken(
+                "timeout kept",
+                format!("{id}: not told after {took:?}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long a delay is at least that the consumer itself has to keep, from now on.
+    pub(super) fn least_parked(&self, generation: &Generation, wanted: Duration) -> Duration {
+        let is_stopping = self.draining.is_some() || self.is_broken;
+        let ends = generation.known.received.now + self.promises.lease_max;
+        let left = ends - self.promises.lease / 8;
+        match &generation.end {
+            Some((_, ended)) if !is_stopping => {
+                // Many that are parked are handed back sooner.
+                wanted.min(CROWDED).min(left - ended.now)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// How exact the sum of the rate is.
+const ROUNDING: f64 = 1e-6;
+
+/// To what a consumer may round its timers.
+const SLACK: Duration = Duration::from_millis(50);
+
+const CROWDED: Duration = Duration::from_secs(1);

@@ -1,0 +1,169 @@
+//! What a consumer of a life uses beyond the plain: each of it in few lives, and off by default.
+
+use std::time::Duration;
+
+use futures::future::Either;
+use mayhem_core::{
+    BranchError, Builder, Control, Delivery, FanOut, Message, MessageId, NackedHead, OrderKey,
+    Rate, Timeout, Verdict,
+};
+use mayhem_sim::{Dice, Promises, SimClock};
+
+/// The swarm's choice for one life.
+#[derive(Clone, Debug)]
+pub(crate) struct Features {
+    timeout: Option<Timeout>,
+    rate: Option<Rate>,
+    is_adaptive: bool,
+    has_keys: bool,
+    nacked_head: NackedHead,
+    /// Whether the broker can delay a nack.
+    pub(crate) can_delay: bool,
+    policy: Policy,
+    /// How often a consumer is paused, resumed or changed while it runs.
+    changes: u64,
+}
+
+/// What a fan-out needs of its branches.
+#[derive(Clone, Copy, Debug)]
+enum Policy {
+    All,
+    BestEffort,
+    Any,
+    Quorum,
+}
+
+impl Features {
+    pub(crate) fn draw(dice: &Dice, lease: Duration) -> Self {
+        let has = |label, rarity: u64| dice.choose(label, rarity) == rarity - 1;
+        let rate = Rate {
+            count: 1 + u32::try_from(dice.choose("swarm: rate", 4)).unwrap_or(0),
+            period: SECOND,
+            burst: 1 + u32::try_from(dice.choose("swarm: burst", 3)).unwrap_or(0),
+        };
+        let timeout = Timeout {
+            soft: lease / 4,
+            cancel: lease / 8 * u32::try_from(dice.choose("swarm: cancel", 8)).unwrap_or(0),
+            stuck: lease / 8,
+        };
+        Self {
+            timeout: has("swarm: timeout", 6).then_some(timeout),
+            rate: has("swarm: has rate", 8).then_some(rate),
+            is_adaptive: has("swarm: adaptive", 6),
+            has_keys: has("swarm: keys", 6),
+            nacked_head: dice.pick(
+                "swarm: nacked head",
+                &[NackedHead::Stall, NackedHead::ReleaseTail],
+            ),
+            can_delay: !has("swarm: no delay", 8),
+            policy: dice.pick("swarm: policy", &POLICIES),
+            changes: if has("swarm: changes", 6) { 6 } else { 0 },
+        }
+    }
+
+    /// Whether some branches may be enough.
+    pub(crate) fn is_raced(&self) -> bool {
+        !matches!(self.policy, Policy::All)
+    }
+
+    /// As what a consumer can be held to.
+    pub(crate) fn promise(&self, promises: &mut Promises) {
+        promises.timeout = self.timeout;
+        promises.rate = self.rate;
+        promises.can_delay = self.can_delay;
+        promises.key_of = self.has_keys.then_some(key_of);
+        promises.is_adaptive = self.is_adaptive;
+    }
+
+    pub(crate) fn build<B, C, H>(
+        &self,
+        mut builder: Builder<B, C, H>,
+        lease: Duration,
+    ) -> Builder<B, C, H> {
+        if let Some(timeout) = self.timeout {
+            builder = builder.handler_timeout(timeout);
+        }
+        if let Some(rate) = self.rate {
+            builder = builder.rate(rate);
+        }
+        if self.is_adaptive {
+            builder = builder.lease_adaptive(lease..=2 * lease);
+        }
+        if self.has_keys {
+            builder = builder
+                .ordered_by(|message: &Message| Some(OrderKey::of(&key_of(&message.id))))
+                .nacked_head(self.nacked_head);
+        }
+        builder
+    }
+
+    /// Changes a consumer while it runs; leaves it so that it gets on.
+    pub(crate) async fn change(&self, dice: &Dice, clock: &SimClock, control: &Control) {
+        for _ in 0..self.changes {
+            clock
+                .sleep(dice.duration("time to the change", 10 * SECOND))
+                .await;
+            match dice.choose("change", 4) {
+                0 => control.set_concurrency(1 << dice.choose("new concurrency", 5)),
+                1 => {
+                    control.pause();
+                    let pause = dice.duration("paused for", 20 * SECOND);
+                    clock.sleep(pause).await;
+                    control.resume();
+                }
+                2 => control.set_rate(Some(Rate::per_second(1 + as_count(dice)))),
+                _ => control.set_rate(None),
+            }
+        }
+    }
+
+    pub(crate) async fn fan_out(
+        &self,
+        delivery: &Delivery,
+        restart: impl Future<Output = Result<(), BranchError>>,
+        record: impl Future<Output = Result<(), BranchError>>,
+        notify: impl Future<Output = Result<(), BranchError>>,
+    ) -> Verdict {
+        let branches = FanOut::new(delivery)
+            .branch("restart", restart)
+            .branch("record", record)
+            .optional("notify", notify);
+        let joined = match self.policy {
+            Policy::All => Either::Left(branches.join().await),
+            Policy::BestEffort => Either::Left(branches.best_effort().await),
+            Policy::Any => Either::Right(branches.any().await),
+            Policy::Quorum => Either::Right(branches.quorum(2).await),
+        };
+        match joined {
+            Either::Left(joined) => joined.verdict(),
+            Either::Right(raced) => raced.verdict(),
+        }
+    }
+}
+
+/// Messages `m-1`, `m-6`, `m-11` and so on have one key.
+fn key_of(id: &MessageId) -> u64 {
+    let number = id.as_str().rsplit_once('-').map(|(_, number)| number);
+    number.and_then(|number| number.parse().ok()).unwrap_or(0) % KEYS
+}
+
+fn as_count(dice: &Dice) -> u32 {
+    u32::try_from(dice.choose("new rate", 20)).unwrap_or(0)
+}
+
+/// Most lives need all branches.
+const POLICIES: [Policy; 8] = [
+    Policy::All,
+    Policy::All,
+    Policy::All,
+    Policy::All,
+    Policy::All,
+    Policy::BestEffort,
+    Policy::Any,
+    Policy::Quorum,
+];
+
+/// Few, so that messages have to wait for one another.
+const KEYS: u64 = 5;
+
+const SECOND: Duration = Duration::from_secs(1);
