@@ -15,6 +15,11 @@
 //!
 //! For whoever writes a broker adapter there is [`contract`]: what an adapter owes, as checks.
 //!
+//! A [`Checker`] holds the consumer to its promises at every step, whatever the broker, the machine
+//! and the handler do: see [`INVARIANTS`]. [`explore`] runs a scenario of yours with one seed after
+//! the other, makes the first that fails smaller, and returns what is needed to run it again:
+//! the example there is a whole test of a handler.
+//!
 //! # Examples
 //!
 //! A broker that forgets replies, and a handler of yours under test:

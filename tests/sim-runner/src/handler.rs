@@ -51,7 +51,8 @@ impl Play {
             .fetch_add(alive.load(Ordering::Relaxed), Ordering::Relaxed);
         self.misbehave(delivery).await;
         // Where other branches were enough, the effect may not be safe.
-        if verdict == Verdict::Ack && !self.store.is_durable(delivery.id().as_str()) {
+        let is_raced = self.settings.features.is_raced();
+        if is_raced && verdict == Verdict::Ack && !self.store.is_durable(delivery.id().as_str()) {
             return Verdict::Retry { after: None };
         }
         verdict

@@ -121,15 +121,8 @@ impl Checks {
         };
         let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
         // Nacks of the same attempt that wait to be confirmed have one name: it may be any of them.
-        let count = message.generations.iter().filter(|it| is_named(it)).count();
-        if count
-            > 1 + usize::from(
-                message
-                    .generations
-                    .last()
-                    .is_some_and(|it| it.serial == newest),
-            )
-        {
+        let is_other = |it: &&Generation| is_named(it) && it.serial != newest;
+        if message.generations.iter().filter(is_other).count() > 1 {
             let named = message.generations.iter_mut().filter(|it| is_named(it));
             named.for_each(|it| it.known.doubt());
             return Ok(());

@@ -8,6 +8,7 @@ mod calls;
 mod checks;
 mod facts;
 mod hand;
+mod invariants;
 mod life;
 mod limits;
 mod steps;
@@ -22,8 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mayhem_core::{Clock, Control, Delivery, Event, Instant, MessageId, Plan, Report, Verdict};
 
+pub use self::checks::Promises;
 use self::checks::{Checks, Start};
-pub use self::checks::{INVARIANTS, Promises};
+pub use self::invariants::INVARIANTS;
 use crate::world::World;
 use crate::{SimBroker, SimClock, Simulation, Violation};
 

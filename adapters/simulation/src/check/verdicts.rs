@@ -96,9 +96,12 @@ impl Checks {
         };
         let ended = generation.end.as_ref().map(|(_, mark)| mark.now);
         let parked = ended.map_or(Duration::ZERO, |ended| fact.at - ended);
-        let is_parked = after.is_zero() && parked >= self.least_parked(generation, wanted);
-        // Where it cannot keep it the consumer asks the broker, which may do nothing.
-        is_parked || is_as_wanted
+        let least = self.least_parked(generation, wanted);
+        if least.is_zero() {
+            // Where it cannot keep it the consumer asks the broker, which may do nothing.
+            return is_as_wanted || after.is_zero();
+        }
+        after.is_zero() && parked >= least
     }
 
     /// What was never given to a handler is only ever handed back, unless it was started too
