@@ -1,11 +1,12 @@
 //! Calls of the broker: panics are contained, and none is waited for longer than it is useful.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::{self, Either};
+use futures::future::{self, BoxFuture, Either};
 use futures::{FutureExt, StreamExt};
 
 use super::engine::Engine;
@@ -62,11 +63,11 @@ impl Engine<'_> {
         useless: Instant,
     ) {
         let broker = self.broker;
-        let give_up = self.shared.clock.sleep_until(useless);
+        let shared = Arc::clone(&self.shared);
         let ended = async move {
             let expected = batch.len();
             let settle = call(async || broker.settle(batch).await);
-            let answer = bounded(settle, give_up, expected).await;
+            let answer = bounded(settle, || shared.clock.sleep_until(useless), expected).await;
             CallEnded::Settled { members, answer }
         };
         self.calls.push(ended.boxed());
@@ -81,11 +82,11 @@ impl Engine<'_> {
             earliest,
         } = batch;
         let broker = self.broker;
-        let give_up = self.shared.clock.sleep_until(useless);
+        let shared = Arc::clone(&self.shared);
         let ended = async move {
             let expected = extensions.len();
             let extend = call(async || broker.extend(extensions).await);
-            let answer = bounded(extend, give_up, expected).await;
+            let answer = bounded(extend, || shared.clock.sleep_until(useless), expected).await;
             CallEnded::Extended {
                 members,
                 sent,
@@ -154,17 +155,28 @@ impl Engine<'_> {
 }
 
 /// Waits for an answer of the right length, until it would be of no use.
+///
+/// A call that is answered at once needs no timer, and gets none.
 async fn bounded(
     call: impl Future<Output = Answer<Vec<Outcome>>>,
-    give_up: impl Future<Output = ()> + Unpin,
+    give_up: impl FnOnce() -> BoxFuture<'static, ()>,
     expected: usize,
 ) -> Answer<Vec<Outcome>> {
-    match future::select(pin!(call), give_up).await {
-        Either::Left((Answer::Done(outcomes), _)) if outcomes.len() != expected => {
+    let mut call = pin!(call);
+    let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+    let answer = match first {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => match future::select(call, give_up()).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(((), _)) => None,
+        },
+    };
+    match answer {
+        Some(Answer::Done(outcomes)) if outcomes.len() != expected => {
             Answer::Retryable(format!("answered {} items of {expected}", outcomes.len()))
         }
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), _)) => Answer::Retryable("no answer within the lease".to_owned()),
+        Some(answer) => answer,
+        None => Answer::Retryable("no answer within the lease".to_owned()),
     }
 }
 

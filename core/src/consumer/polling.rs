@@ -94,8 +94,8 @@ impl Engine<'_> {
     }
 }
 
-/// How many messages are taken up or started in one pass.
-const STARTS_MAX: usize = 256;
+/// How many steps one pass does to take messages up, which is one, and to start them, another.
+const STARTS_MAX: usize = 512;
 
 /// How many woken handlers are polled in one pass, or up to a word of 64 more.
 const POLLS_MAX: usize = 256;
