@@ -1,8 +1,8 @@
 //! Where handlers run: their futures stay in place, and a slot is used again and again.
 //!
 //! A slot has one allocation for the future, which [`Pin::set`] fills again, and one for its waker.
-//! What is deliberately absent: fairness by order of the wakes. Woken handlers are polled once in the
-//! order of the slots, round and round, so that none waits for another's second poll.
+//! What is deliberately absent: fairness by order of the wakes. Woken handlers are polled once in
+//! the order of the slots, round and round, so that none waits for another's second poll.
 
 mod ready;
 

@@ -68,8 +68,10 @@ impl Ready {
     }
 
     /// Takes slots out of the set from a word on, one word at a time, as long as `take` wants more;
-    /// it gets the number of the first slot of a word and its bits. Returns from which word on to go
-    /// on, or `None` at the end. What is added meanwhile may be left for the next time.
+    /// it gets the number of the first slot of a word and its bits.
+    ///
+    /// Returns from which word on to go on, or `None` at the end. What is added meanwhile may be
+    /// left for the next time.
     pub(super) fn take_from(
         &self,
         from: usize,
