@@ -74,6 +74,21 @@ pub struct Found {
 ///     panic!("{found}");
 /// }
 /// ```
+///
+/// What is printed then begins with the seed and ends with the tape. Either is the run again, to be
+/// looked at closely:
+///
+/// ```
+/// use mayhem_sim::{Hang, Simulation};
+///
+/// fn scenario(sim: &Simulation) -> Result<(), Hang> {
+///     sim.run(sim.clock().sleep(std::time::Duration::from_secs(1)))
+/// }
+///
+/// assert!(scenario(&Simulation::new(42)).is_ok());
+/// let tape = "3.0x12.5".parse().expect("a tape");
+/// assert!(scenario(&Simulation::replay(&tape)).is_ok());
+/// ```
 pub fn explore(
     seeds: Range<u64>,
     mut scenario: impl FnMut(&Simulation) -> Result<(), Hang>,
