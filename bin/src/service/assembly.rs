@@ -88,8 +88,8 @@ impl Assembly {
             .lease(source.lease)
             .lease_max(source.max_lease)
             .max_deliveries(source.max_deliveries)
-            // A message that was begun may have an open intent, which only the handler can conclude:
-            // it starts always, and decides itself that an attempt was the last.
+            // A message that was begun may have an open intent, which only the handler can
+            // conclude: it starts always, and decides itself that an attempt was the last.
             .poison_after(u32::MAX)
             .seed(fastrand::u64(..))
             .on_event(move |event| observer.engine(event))
