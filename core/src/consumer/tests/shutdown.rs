@@ -90,6 +90,41 @@ fn a_stop_releases_the_unstarted_and_what_the_source_still_held_and_drains_the_r
 }
 
 #[test]
+fn a_stop_hands_back_what_waits_in_the_fewest_calls_while_handlers_run() {
+    // Before any lease is extended, and while the answer to some extensions is awaited.
+    for stop in [millis(1000), millis(6010)] {
+        let mut rig = Rig::new();
+        rig.broker.publish((0..1010).map(|n| n.to_string()));
+        rig.broker.with(|state| {
+            state.settle_latency = millis(50);
+            state.extend_latency = millis(50);
+        });
+        let clock = rig.clock.clone();
+        let handler = async move |_: &Delivery| {
+            clock.sleep(seconds(15)).await;
+            Verdict::Ack
+        };
+        let builder = rig.builder().concurrency(10).prefetch(1010);
+        let consumer = builder.handler(handler).build();
+        let control = consumer.control();
+        rig.start(consumer.run());
+        assert!(rig.advance(stop).is_none());
+
+        control.stop(Plan::default());
+        assert!(rig.advance(millis(500)).is_none());
+        let stats = control.stats();
+        let report = rig.finish();
+
+        assert_eq!((stats.running, stats.outstanding), (10, 10));
+        assert_eq!(stats.totals.released, 1000);
+        let calls = rig.broker.with(|state| state.settle_batches.clone());
+        assert_eq!(calls[..10], [100; 10]);
+        assert_eq!((report.totals.acked, report.totals.released), (10, 1000));
+        assert_eq!(calls[10..].iter().sum::<usize>(), 10);
+    }
+}
+
+#[test]
 fn handlers_are_cancelled_when_the_drain_is_over_and_nacked_not_as_an_attempt() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
