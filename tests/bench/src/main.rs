@@ -111,6 +111,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Engine, engine::polls),
         (Suite::Leases, leases::keep),
         (Suite::Leases, leases::kept::keep),
+        (Suite::Leases, leases::stop::release),
         (Suite::Local, local::publish_to_ack),
     ];
     if !arguments.json && cfg!(debug_assertions) {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// What a benchmark may fail with: it is told to a person and ends the program.
@@ -70,6 +71,9 @@ pub(crate) enum Unit {
     /// Wall nanoseconds per message; less is better.
     #[serde(rename = "ns/msg")]
     NanosPerMessage,
+    /// Processor nanoseconds per message; less is better.
+    #[serde(rename = "cpu ns/msg")]
+    CpuNanosPerMessage,
     /// Wall nanoseconds per call; less is better.
     #[serde(rename = "ns/call")]
     NanosPerCall,
@@ -100,6 +104,12 @@ pub(crate) enum Unit {
     /// Instructions per message; less is better.
     #[serde(rename = "instr/msg")]
     InstructionsPerMessage,
+    /// Calls of the broker; less is better.
+    #[serde(rename = "calls")]
+    Calls,
+    /// Processor milliseconds for all of it; less is better.
+    #[serde(rename = "cpu ms")]
+    CpuMilliseconds,
 }
 
 impl Unit {
@@ -107,6 +117,7 @@ impl Unit {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NanosPerMessage => "ns/msg",
+            Self::CpuNanosPerMessage => "cpu ns/msg",
             Self::NanosPerCall => "ns/call",
             Self::CpuNanosPerExtension => "cpu ns/extension",
             Self::MessagesPerSecond => "msg/s",
@@ -117,6 +128,8 @@ impl Unit {
             Self::Times => "x",
             Self::Cores => "cores",
             Self::InstructionsPerMessage => "instr/msg",
+            Self::Calls => "calls",
+            Self::CpuMilliseconds => "cpu ms",
         }
     }
 
@@ -125,6 +138,7 @@ impl Unit {
         match self {
             Self::AllocationsPerMessage | Self::Cores => 4,
             Self::Times => 2,
+            Self::Calls => 0,
             _ => 1,
         }
     }
@@ -233,6 +247,15 @@ pub(crate) fn row(case: &str, peer: &'static str, n: u64, unit: Unit, mut values
         max: rounded(values[values.len() - 1]),
         median_ns: (unit == Unit::NanosPerMessage).then_some(median),
     }
+}
+
+/// What this process has used of the processors so far.
+pub(crate) fn processor_time() -> Duration {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    // Neither conversion can fail: the time used is positive, and nanoseconds are below a second.
+    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(used.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
 }
 
 /// The name of our own peer in every case.

@@ -120,6 +120,7 @@ const TARGETS: &[Target] = &[
     target("lease_calls", AtMost(1.2)),
     target("lease_calls_peak", AtMost(1.5)),
     target("lease_upkeep", AtMost(0.01)),
+    target("stop_calls", AtMost(400.0)),
     target("end_to_end", Beats("tokio_naive", 5.0)),
     target("local_broker", AtLeast(50_000.0)),
 ];

@@ -9,15 +9,14 @@ use std::time::Duration;
 use futures::future::{self, BoxFuture, FutureExt};
 use mayhem_core::{
     Broker, BrokerError, Caps, Clock, Consumer, Delivery, Extension, Instant, LeaseToken, Message,
-    MessageId, Outcome, Plan, Pull, Received, Settlement, Verdict,
+    MessageId, Outcome, Plan, Pull, Received, Settle, Settlement, Verdict,
 };
 use mayhem_sim::{SimClock, Simulation};
 
-use super::processor_time;
-use crate::measure::{Effort, Failure, OURS, Row, Unit, row};
+use crate::measure::{Effort, Failure, OURS, Row, Unit, processor_time, row};
 
 /// The lease, as long as a consumer's is by default.
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// How long a lease rests between two extensions: until half of it is left.
 const REST: Duration = Duration::from_secs(30);
@@ -27,6 +26,9 @@ const RUN: Duration = Duration::from_secs(150);
 
 /// The most extensions in one call, as Google's Pub/Sub takes them.
 const EXTEND_COUNT_MAX: usize = 2500;
+
+/// The most settlements in one call, as it takes them too.
+const SETTLE_COUNT_MAX: usize = 2500;
 
 /// What one run showed.
 struct Kept {
@@ -101,20 +103,28 @@ fn run(n: u64) -> Result<Kept, Failure> {
     })
 }
 
-/// Leases everything it has at once, extends at once, and notes when it is called.
-struct CountingBroker {
+/// Leases everything it has at once, answers at once, and notes when it is called.
+pub(super) struct CountingBroker {
     clock: SimClock,
     left: AtomicUsize,
     calls: Mutex<Vec<Instant>>,
+    releases: AtomicUsize,
 }
 
 impl CountingBroker {
-    fn new(count: usize, clock: &SimClock) -> Self {
+    pub(super) fn new(count: usize, clock: &SimClock) -> Self {
         Self {
             clock: clock.clone(),
             left: AtomicUsize::new(count),
             calls: Mutex::default(),
+            releases: AtomicUsize::new(0),
         }
+    }
+
+    /// How many calls of `settle` have handed something back.
+    pub(super) fn releases(&self) -> usize {
+        // Relaxed: a counter that publishes nothing.
+        self.releases.load(Ordering::Relaxed)
     }
 
     /// When `extend` was called.
@@ -152,6 +162,11 @@ impl Broker for CountingBroker {
     }
 
     fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>> {
+        let is_nack = |settlement: &Settlement| matches!(settlement.settle, Settle::Nack { .. });
+        let is_release = batch.iter().any(is_nack);
+        // Relaxed: as above.
+        self.releases
+            .fetch_add(usize::from(is_release), Ordering::Relaxed);
         future::ready(Ok(vec![Outcome::Done; batch.len()])).boxed()
     }
 
@@ -164,7 +179,7 @@ impl Broker for CountingBroker {
 
     fn caps(&self) -> Caps {
         Caps {
-            settle_count_max: 1000,
+            settle_count_max: SETTLE_COUNT_MAX,
             extend_count_max: EXTEND_COUNT_MAX,
             nack_delay: true,
             confirmed_ack: true,

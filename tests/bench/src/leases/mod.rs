@@ -1,6 +1,7 @@
 //! Processor time to keep many leases alive while nothing else happens.
 
 pub(crate) mod kept;
+pub(crate) mod stop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,9 @@ use futures::executor::block_on;
 use futures::future::{self, FutureExt};
 use mayhem_core::{Clock, Consumer, Delivery, Plan, Verdict};
 use mayhem_smol::SmolClock;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::broker::MemoryBroker;
-use crate::measure::{Effort, Failure, OURS, Peer, Row, Sample, Unit, interleave};
+use crate::measure::{Effort, Failure, OURS, Peer, Row, Sample, Unit, interleave, processor_time};
 
 /// The lease: short, so that a short run extends each several times.
 const LEASE: Duration = Duration::from_millis(1500);
@@ -108,13 +108,4 @@ fn tokio_task_per_lease(n: u64) -> Result<Sample, Failure> {
         }
     });
     Ok(sample)
-}
-
-/// What this process has used of the processors so far.
-fn processor_time() -> Duration {
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    // Neither conversion can fail: the time used is positive, and nanoseconds are below a second.
-    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
-    let nanos = u32::try_from(used.tv_nsec).unwrap_or(0);
-    Duration::new(seconds, nanos)
 }

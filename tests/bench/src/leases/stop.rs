@@ -1,0 +1,86 @@
+//! A stop with a million leases in hand, of which a thousand have a handler: in how many calls the
+//! rest is handed back, and how long a processor works for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future;
+use mayhem_core::{Consumer, Delivery, Plan, Verdict};
+use mayhem_sim::Simulation;
+
+use super::kept::{CountingBroker, LEASE};
+use crate::measure::{Effort, Failure, OURS, Row, Unit, processor_time, row};
+
+/// How many handlers run.
+const RUNNING: usize = 1000;
+
+/// When the consumer is stopped: leases are being extended.
+const STOP: Duration = Duration::from_secs(45);
+
+/// When the handlers end, which are let finish: some time after all the others.
+const END: Duration = Duration::from_secs(55);
+
+/// What one run showed.
+struct Released {
+    calls: f64,
+    milliseconds: f64,
+}
+
+/// One consumer, in virtual time; every delivery has to be accounted for.
+pub(crate) fn release(effort: Effort) -> Result<Vec<Row>, Failure> {
+    let n = effort.count(1_000_000);
+    let mut runs = Vec::with_capacity(effort.repeats);
+    for _ in 0..effort.repeats {
+        runs.push(run(n)?);
+    }
+    let case = |name: &str, unit: Unit, value: fn(&Released) -> f64| {
+        row(name, OURS, n, unit, runs.iter().map(value).collect())
+    };
+    Ok(vec![
+        case("stop_calls", Unit::Calls, |released| released.calls),
+        case("stop", Unit::CpuMilliseconds, |released| {
+            released.milliseconds
+        }),
+    ])
+}
+
+fn run(n: u64) -> Result<Released, Failure> {
+    let count = usize::try_from(n)?;
+    let simulation = Simulation::new(1);
+    let clock = simulation.clock();
+    let broker = Arc::new(CountingBroker::new(count, &clock));
+    let consumer = Consumer::builder()
+        .broker(Arc::clone(&broker))
+        .clock(clock.clone())
+        .handler(async |_: &Delivery| {
+            clock.sleep(END).await;
+            Verdict::Ack
+        })
+        .concurrency(RUNNING)
+        .prefetch(count)
+        .lease(LEASE)
+        .build();
+    let control = consumer.control();
+    let measure = async {
+        clock.sleep(STOP).await;
+        let (before, stats) = (processor_time(), control.stats());
+        control.stop(Plan::default());
+        while control.stats().settling > 0 || control.stats().buffered > 0 {
+            clock.sleep(Duration::from_millis(1)).await;
+        }
+        let time = processor_time() - before;
+        (stats, time, control.stats().totals.released)
+    };
+    let both = async { future::join(measure, consumer.run()).await };
+    let ((stats, time, released), report) = simulation.run(both)?;
+    let is_whole = stats.outstanding == count && stats.running == RUNNING;
+    let (rest, running) = ((count - RUNNING) as u64, RUNNING as u64);
+    let is_done = released == rest && report.totals.released == rest;
+    if !is_whole || !is_done || report.totals.acked != running || !report.is_balanced() {
+        return Err(format!("{n} leases, {stats:?}, but: {report:?}").into());
+    }
+    Ok(Released {
+        calls: broker.releases() as f64,
+        milliseconds: time.as_secs_f64() * 1e3,
+    })
+}
