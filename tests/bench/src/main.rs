@@ -109,6 +109,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Suite::Engine, engine::allocations),
         (Suite::Engine, engine::memory),
         (Suite::Engine, engine::polls),
+        (Suite::Engine, engine::two_cores),
         (Suite::Leases, leases::keep),
         (Suite::Leases, leases::kept::keep),
         (Suite::Leases, leases::stop::release),

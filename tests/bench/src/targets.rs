@@ -25,7 +25,7 @@ enum Demand {
 
 use Demand::{AtLeast, AtMost, Beats, BeatsBest, Within};
 
-/// Every target whose case was measured, one line each: met or not.
+/// Every target whose case was measured, one line each: met or not, or that the peer was absent.
 ///
 /// # Examples
 ///
@@ -37,7 +37,11 @@ pub(crate) fn render(rows: &[Row]) -> String {
         let Some((wanted, seen, is_met)) = judge(&target.demand, &case) else {
             continue;
         };
-        let verdict = if is_met { "met" } else { "NOT MET" };
+        let verdict = match is_met {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => "absent",
+        };
         // Ignored: writing to a string cannot fail.
         let _ = writeln!(lines, "  {verdict:<9}{:<28}{wanted:<52}{seen}", target.case);
     }
@@ -47,14 +51,15 @@ pub(crate) fn render(rows: &[Row]) -> String {
     format!("targets\n{lines}\n")
 }
 
-/// What was wanted, what was seen, and whether that is enough; nothing without figures.
-fn judge(demand: &Demand, case: &[&Row]) -> Option<(String, String, bool)> {
+/// What was wanted, what was seen, and whether that is enough if it can be said; nothing without
+/// figures.
+fn judge(demand: &Demand, case: &[&Row]) -> Option<(String, String, Option<bool>)> {
     let ours = case.iter().find(|row| row.peer == OURS)?;
     let digits = ours.unit.digits();
     let unit = ours.unit.name();
     let ratio_to = |peer: &Row| ours.unit.ratio(ours.value, peer.value);
     let seen = format!("{:.digits$} {unit}", ours.value);
-    Some(match demand {
+    let (wanted, seen, is_met) = match demand {
         AtMost(limit) => (
             format!("at most {limit} {unit}"),
             seen,
@@ -66,8 +71,11 @@ fn judge(demand: &Demand, case: &[&Row]) -> Option<(String, String, bool)> {
             ours.value >= *limit,
         ),
         Beats(name, factor) => {
-            let ratio = ratio_to(case.iter().find(|row| row.peer == *name)?);
             let wanted = format!("at least {factor:.2}x {name}");
+            let Some(peer) = case.iter().find(|row| row.peer == *name) else {
+                return Some((wanted, "was not measured".to_owned(), None));
+            };
+            let ratio = ratio_to(peer);
             (wanted, format!("{ratio:.2}x"), ratio >= *factor)
         }
         BeatsBest(factor) => {
@@ -89,7 +97,8 @@ fn judge(demand: &Demand, case: &[&Row]) -> Option<(String, String, bool)> {
             let wanted = format!("executors within {factor:.2}x of each other");
             (wanted, format!("{spread:.2}x"), spread <= *factor)
         }
-    })
+    };
+    Some((wanted, seen, Some(is_met)))
 }
 
 const fn target(case: &'static str, demand: Demand) -> Target {
@@ -112,11 +121,14 @@ const TARGETS: &[Target] = &[
     target("portal_round_trip_spinning", AtMost(500.0)),
     target("engine", AtMost(150.0)),
     target("engine", Beats("tokio_task_per_message", 8.0)),
+    target("engine", Beats("tokio_lease_in_task", 3.0)),
     target("engine", Beats("futures_unordered_no_lease", 1.5)),
+    target("engine", Beats("go_goroutines", 15.0)),
     target("engine_allocations", AtMost(0.01)),
     target("engine_memory_running", AtMost(256.0)),
     target("engine_memory_waiting", AtMost(256.0)),
     target("engine_poll_p99", AtMost(100_000.0)),
+    target("engine_two_cores", Beats("one_thread", 1.6)),
     target("lease_calls", AtMost(1.2)),
     target("lease_calls_peak", AtMost(1.5)),
     target("lease_upkeep", AtMost(0.01)),

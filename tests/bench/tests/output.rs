@@ -98,6 +98,33 @@ fn the_table_says_which_targets_are_met() {
 }
 
 #[test]
+fn the_engine_is_measured_beside_its_peers_and_goroutines_are_missed_where_go_is() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mayhem-bench"))
+        .args(["engine", "--quick"])
+        .env("PATH", "")
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("go is missing"), "{told}");
+
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let (cases, targets) = text.split_once("targets\n").expect("they stand at the end");
+    let rows = |name: &str| cases.lines().filter(|line| line.starts_with(name)).count();
+    let names = ["engine  ", "end_to_end  ", "engine_two_cores  "];
+    assert_eq!(names.map(rows), [1; 3], "{text}");
+    assert!(rows("  mayhem ") > 3, "{text}");
+    assert_eq!(rows("  tokio_lease_in_task "), 1, "{text}");
+    assert_eq!(rows("  go_goroutines "), 0, "{text}");
+    let absent = targets.lines().filter(|line| line.contains("absent "));
+    let absent: Vec<&str> = absent.collect();
+    assert!(
+        absent.len() == 1 && absent[0].contains("go_goroutines"),
+        "{text}"
+    );
+}
+
+#[test]
 fn wrong_usage_is_told_with_exit_code_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_mayhem-bench"))
         .arg("nothing")

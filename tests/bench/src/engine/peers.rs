@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::hint::black_box;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::measure::Failure;
+use crate::measure::{Failure, processor_time};
 
 use super::{LEASE, OUTSTANDING};
 
@@ -24,16 +24,28 @@ type Message = Box<[u8; 64]>;
 
 /// A task per message, with a task beside it that extends the lease until the message is done.
 pub(crate) fn tokio_task_per_message(n: u64) -> Result<Duration, Failure> {
+    tokio_on_this_thread(n, handle_beside_lease)
+}
+
+/// A task per message that extends the lease itself: one timer, and no second task.
+pub(crate) fn tokio_lease_in_task(n: u64) -> Result<Duration, Failure> {
+    tokio_on_this_thread(n, handle_under_lease)
+}
+
+fn tokio_on_this_thread<H>(n: u64, handle: fn(Message) -> H) -> Result<Duration, Failure>
+where
+    H: Future<Output = ()> + Send + 'static,
+{
     let runtime = runtime()?;
     let tasks = Tasks::default();
-    let began = Instant::now();
+    let before = processor_time();
     runtime.block_on(async {
         for message in messages(n) {
-            tasks.spawn(message).await?;
+            tasks.spawn(handle(message)).await?;
         }
         tasks.all_ended().await
     })?;
-    let took = began.elapsed();
+    let took = processor_time() - before;
     assert_eq!(tasks.acked(), n, "every message is acked");
     Ok(took)
 }
@@ -49,7 +61,7 @@ pub(crate) fn tokio_from_a_thread(n: u64) -> Result<Duration, Failure> {
     });
     runtime.block_on(async {
         while let Some(message) = receiver.recv().await {
-            tasks.spawn(message).await?;
+            tasks.spawn(handle_beside_lease(message)).await?;
         }
         tasks.all_ended().await
     })?;
@@ -80,17 +92,15 @@ impl Default for Tasks {
 
 impl Tasks {
     /// Waits for a permit, and has the message handled.
-    async fn spawn(&self, message: Message) -> Result<(), Failure> {
+    async fn spawn(
+        &self,
+        handling: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Failure> {
         let permit = Arc::clone(&self.permits).acquire_owned().await?;
         let acked = Arc::clone(&self.acked);
         // Detached: its permit comes back when it has ended.
         drop(tokio::spawn(async move {
-            let done = Arc::new(Notify::new());
-            let lease = tokio::spawn(keep_lease(Arc::clone(&done)));
-            futures::join!(branch(&message), branch(&message));
-            done.notify_one();
-            // Ignored: the lease's task neither panics nor is cancelled.
-            let _ = lease.await;
+            handling.await;
             // Relaxed: a counter that publishes nothing.
             acked.fetch_add(1, Ordering::Relaxed);
             drop(permit);
@@ -120,7 +130,7 @@ pub(crate) fn futures_unordered_no_lease(n: u64) -> Result<Duration, Failure> {
             acked.set(acked.get() + 1);
         }
     };
-    let began = Instant::now();
+    let before = processor_time();
     block_on(async {
         let mut running = FuturesUnordered::new();
         running.extend(messages.by_ref().take(OUTSTANDING).map(handle));
@@ -128,7 +138,7 @@ pub(crate) fn futures_unordered_no_lease(n: u64) -> Result<Duration, Failure> {
             running.extend(messages.next().map(handle));
         }
     });
-    let took = began.elapsed();
+    let took = processor_time() - before;
     assert_eq!(acked.get(), n, "every message is acked");
     Ok(took)
 }
@@ -154,6 +164,27 @@ impl Future for YieldOnce {
         self.has_yielded = true;
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+async fn handle_beside_lease(message: Message) {
+    let done = Arc::new(Notify::new());
+    let lease = tokio::spawn(keep_lease(Arc::clone(&done)));
+    futures::join!(branch(&message), branch(&message));
+    done.notify_one();
+    // Ignored: the lease's task neither panics nor is cancelled.
+    let _ = lease.await;
+}
+
+async fn handle_under_lease(message: Message) {
+    let mut handling = pin!(async { futures::join!(branch(&message), branch(&message)) });
+    loop {
+        tokio::select! {
+            // In this order: without it the peer would pay for a random number as well.
+            biased;
+            _ = &mut handling => return,
+            () = tokio::time::sleep(LEASE / 3) => {}
+        }
     }
 }
 
