@@ -175,8 +175,9 @@ impl Checks {
                 let is_failed = lease.extend_answer == Some(Answer::Failed);
                 // It is due when half of the lease is left.
                 let limit = match () {
-                    () if is_failed => eighth,
+                    // A lease that is longer than is wanted by now is left as it is for a while.
                     () if self.promises.is_adaptive => 16 * eighth,
+                    () if is_failed => eighth,
                     () => 5 * eighth,
                 };
                 let answered = lease.extend_answered_at;
