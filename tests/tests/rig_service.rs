@@ -67,6 +67,7 @@ fn requests_made_while_the_daemon_is_down_are_kept_and_shown() {
     assert_eq!(waited.code, Some(5), "{}", waited.stderr);
     let status = rig.status();
     assert_eq!(status["daemon"], Value::Null);
+    assert_eq!(status["consumer"], Value::Null);
     assert_eq!(status["queue"]["ready"], 1, "{status}");
     assert_eq!(rig.history().outcomes().get("open"), Some(&1));
 
@@ -74,6 +75,10 @@ fn requests_made_while_the_daemon_is_down_are_kept_and_shown() {
     rig.await_quiet(&mut daemon, Duration::from_secs(20));
 
     assert_eq!(rig.history().outcomes().get("verified"), Some(&1));
+    let consumer = &rig.status()["consumer"];
+    assert_eq!(consumer["healthy"], true, "{consumer}");
+    assert_eq!(consumer["handling"], 0, "{consumer}");
+    assert!(consumer["handled_p99_ms"].is_u64(), "{consumer}");
     assert_eq!(daemon.stop(Duration::from_secs(10)).code, Some(0));
     assert_eq!(
         rig.history().outcomes().get("verified"),

@@ -35,6 +35,8 @@ pub(super) fn run(args: &StatusArgs, is_json: bool, stdout: &Stdout) -> Result<(
 #[derive(Serialize)]
 struct Status {
     daemon: Option<Holder>,
+    /// What the daemon's consumer says of itself; null when the daemon is not up or not reached.
+    consumer: Value,
     targets: Vec<TargetStatus>,
     strays: Vec<Stray>,
     queue: Queue,
@@ -103,6 +105,7 @@ impl Status {
         };
         Ok(Self {
             daemon,
+            consumer: answer["consumer"].take(),
             targets: targets(config, &answer, journal.as_ref())?,
             strays: Fleet::strays(state, config)
                 .into_iter()
@@ -122,6 +125,7 @@ impl Status {
             }
             None => "daemon: not running\n".to_owned(),
         };
+        text.push_str(&consumer(&self.consumer));
         let Queue {
             ready,
             leased,
@@ -268,6 +272,38 @@ fn states_told(answer: &Value) -> HashMap<&str, (&str, Option<Value>)> {
             ))
         })
         .collect()
+}
+
+/// How the consumer does, for a person; nothing when it did not say.
+fn consumer(told: &Value) -> String {
+    let Some(phase) = told["phase"].as_str() else {
+        return String::new();
+    };
+    let count = |name: &str| told[name].as_u64().unwrap_or_default();
+    let mut text = format!(
+        "consumer: {}, {} handling, {} waiting",
+        escape(phase),
+        count("handling"),
+        count("waiting")
+    );
+    if let (Some(waited), Some(handled)) = (
+        told["waited_p99_ms"].as_u64(),
+        told["handled_p99_ms"].as_u64(),
+    ) {
+        text.push_str(&format!(
+            "; 99 of 100 requests waited up to {waited} ms and took up to {handled} ms"
+        ));
+    }
+    text.push('\n');
+    let troubles = told["trouble"].as_array().map(Vec::as_slice);
+    for trouble in troubles
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_str)
+    {
+        text.push_str(&format!("consumer: NOT HEALTHY: {}\n", escape(trouble)));
+    }
+    text
 }
 
 /// How long a thread has been in its state, for a person: to the second.

@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod stop;
 mod stored;
+mod vitals;
 
 pub use self::events::{Announcer, Style, Verdicts};
 pub use self::report::Summary;

@@ -25,6 +25,7 @@ use super::fatal::Fatal;
 use super::report::{Summary, threads};
 use super::signals::Signals;
 use super::stop::Stopper;
+use super::vitals::vitals;
 use crate::config::Config;
 use crate::control::{self, Control};
 use crate::exit::{Exit, Failure};
@@ -163,7 +164,7 @@ impl Parts {
                 was_handed_back,
             }
         };
-        let beside = self.tend(&fleet, &fatal, &stopper);
+        let beside = self.tend(&fleet, &fatal, &stopper, &control);
         match future::select(pin!(work), pin!(beside)).await {
             future::Either::Left((ended, _)) => Ok(ended),
             future::Either::Right((never, _)) => match never {},
@@ -171,7 +172,13 @@ impl Parts {
     }
 
     /// All that goes on beside the work until it ends: signals, questions, deaths of children.
-    async fn tend(&self, fleet: &Fleet, fatal: &Fatal, stopper: &Stopper) -> Infallible {
+    async fn tend(
+        &self,
+        fleet: &Fleet,
+        fatal: &Fatal,
+        stopper: &Stopper,
+        consumer: &mayhem_core::Control,
+    ) -> Infallible {
         let socket = self.listen();
         future::join5(
             watch_signals(&self.setup.signals, stopper),
@@ -181,7 +188,7 @@ impl Parts {
             },
             async {
                 if let Some(socket) = &socket {
-                    socket.serve(|| status(fleet)).await;
+                    socket.serve(|| status(fleet, consumer)).await;
                 }
             },
             self.tend_dead_letters(),
@@ -301,7 +308,7 @@ async fn stop_children(fleet: &Fleet) {
 }
 
 /// What only the running daemon knows.
-fn status(fleet: &Fleet) -> Value {
+fn status(fleet: &Fleet, consumer: &mayhem_core::Control) -> Value {
     let targets: Vec<Value> = fleet
         .states()
         .into_iter()
@@ -310,7 +317,12 @@ fn status(fleet: &Fleet) -> Value {
             json!({ "name": target, "state": liveness, "before": state.identity })
         })
         .collect();
-    json!({ "at": Timestamp::now(), "threads": threads(), "targets": targets })
+    json!({
+        "at": Timestamp::now(),
+        "consumer": vitals(consumer),
+        "threads": threads(),
+        "targets": targets,
+    })
 }
 
 /// A failure of the state: exit 4, with the error and its sources in one line.
