@@ -12,7 +12,7 @@ use super::delivering::{End, Running, Stage};
 use super::engine::{Engine, drop_quietly};
 use crate::handler::Finish;
 use crate::lease::{Handle, Member};
-use crate::{BrokerCall, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
+use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
 
 impl Engine<'_> {
     /// A handler has ended.
@@ -176,7 +176,16 @@ impl Engine<'_> {
         let running = self.running_mut(handle);
         let shields = running.and_then(|running| running.shields.as_mut());
         let shield_panic = shields.and_then(|shields| shields.panic.take());
+        let delivery = self.table.get(handle).map(|lease| &lease.owner.delivery);
+        // By the stop; what it comes to then is not held against the message.
+        let is_stopped = timed_out.is_none() && delivery.is_some_and(Delivery::is_cancelled);
         let verdict = match finish {
+            Finish::Panicked(_) if is_stopped => {
+                return Settle::Nack {
+                    after: Duration::ZERO,
+                    counted: false,
+                };
+            }
             Finish::Cancelled if timed_out.is_some() => {
                 return self.retry(handle, None, timed_out);
             }

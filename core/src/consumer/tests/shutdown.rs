@@ -300,3 +300,38 @@ fn an_idle_consumer_is_not_polled() {
 
     assert_eq!(rig.polls(), polls);
 }
+
+/// Panics when it is dropped.
+struct Touchy;
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        panic!("a planned panic");
+    }
+}
+
+#[test]
+fn a_handler_that_panics_because_a_stop_cancels_it_has_not_failed() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    let handler = async |_: &Delivery| {
+        let _touchy = Touchy;
+        pending::<Verdict>().await
+    };
+    let consumer = rig.builder().max_deliveries(1).handler(handler).build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.advance(seconds(1)).is_none());
+
+    control.stop(Plan::default());
+    let report = rig.finish();
+
+    let handed_back = Settle::Nack {
+        after: std::time::Duration::ZERO,
+        counted: false,
+    };
+    let settled = rig.broker.settled();
+    assert_eq!(settled.len(), 1, "{settled:?}");
+    assert_eq!(settled[0].1, handed_back);
+    assert_eq!((report.totals.panicked, report.totals.nacked), (1, 1));
+}
