@@ -52,6 +52,8 @@ pub(super) struct Shields {
 /// A delivery that is to be delivered again, later than now.
 #[derive(Debug)]
 pub(super) struct Parked {
+    /// What its payload weighs.
+    pub(super) bytes: usize,
     /// Whether it was an attempt.
     pub(super) is_counted: bool,
 }

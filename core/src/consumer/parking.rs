@@ -32,6 +32,8 @@ impl<B, C, H> Builder<B, C, H> {
 pub(super) struct Parking {
     /// With the time since when; some of them may be gone.
     queue: BinaryHeap<Reverse<(Instant, Instant, Handle)>>,
+    /// The payloads of those that are parked.
+    pub(super) bytes: usize,
 }
 
 impl Engine<'_> {
@@ -66,7 +68,9 @@ impl Engine<'_> {
     pub(super) fn next_unpark(&self) -> Option<Instant> {
         let Reverse((until, since, _)) = self.parking.queue.peek()?;
         // Parked messages take the room of others, and must not take all of it.
-        if self.stats.parked > self.settings.prefetch / 2 {
+        let is_crowded = self.stats.parked > self.settings.prefetch / 2
+            || self.parking.bytes > self.settings.prefetch_bytes / 2;
+        if is_crowded {
             return Some((*until).min(*since + CROWDED));
         }
         Some(*until)
@@ -101,18 +105,29 @@ impl Engine<'_> {
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };
-        let parked = Stage::Parked(Parked { is_counted });
+        let bytes = delivering.delivery.payload().len();
+        let parked = Stage::Parked(Parked { bytes, is_counted });
         let stage = std::mem::replace(&mut delivering.stage, parked);
         self.leave(&stage);
         self.stats.parked += 1;
+        self.parking.bytes += bytes;
         self.parking.queue.push(Reverse((until, now, handle)));
+        // Those that were lost meanwhile would stay for as long as they were to be parked.
+        if self.parking.queue.len() > 2 * self.stats.parked + COMPACT_MIN {
+            let table = &self.table;
+            let is_parked = |entry: &Reverse<(Instant, Instant, Handle)>| {
+                let lease = table.get(entry.0.2);
+                lease.is_some_and(|lease| matches!(lease.owner.stage, Stage::Parked(_)))
+            };
+            self.parking.queue.retain(is_parked);
+        }
     }
 
     fn unpark(&mut self, handle: Handle) {
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };
-        if let Stage::Parked(Parked { is_counted }) = delivering.stage {
+        if let Stage::Parked(Parked { is_counted, .. }) = delivering.stage {
             let settle = Settle::Nack {
                 after: Duration::ZERO,
                 counted: is_counted,
@@ -124,6 +139,9 @@ impl Engine<'_> {
 
 /// How long a message stays parked at least when there is no room for it.
 const CROWDED: Duration = Duration::from_secs(1);
+
+/// Below this many, entries of deliveries that are gone are not worth looking for.
+const COMPACT_MIN: usize = 64;
 
 /// How many parked deliveries one pass hands back.
 const POLL_COUNT_MAX: usize = 1024;

@@ -192,7 +192,10 @@ impl Engine<'_> {
                 self.stats.stuck -= usize::from(running.is_stuck);
                 self.observe_end(running);
             }
-            Stage::Parked(_) => self.stats.parked -= 1,
+            Stage::Parked(parked) => {
+                self.stats.parked -= 1;
+                self.parking.bytes -= parked.bytes;
+            }
             Stage::Settling(_) => self.stats.settling -= 1,
         }
     }

@@ -269,3 +269,29 @@ fn a_message_whose_key_cannot_be_told_is_parked_unstarted() {
     assert_eq!((totals.nacked, totals.dead_lettered), (1, 1));
     assert!(rig.clock.now().as_nanos() >= 500_000_000, "no hot loop");
 }
+
+#[test]
+fn large_messages_that_are_parked_leave_room_for_others() {
+    let names: Vec<_> = ["a", "b", "c"].map(|name| name.repeat(50)).to_vec();
+    let mut rig = rig(&[&*names[0], &*names[1]]);
+    let handler = async |delivery: &Delivery| {
+        if delivery.id().as_str().starts_with('c') {
+            return Verdict::Ack;
+        }
+        Verdict::Postpone {
+            after: seconds(600),
+        }
+    };
+    rig.broker.with(|state| state.ends = false);
+    let builder = rig.builder().prefetch_bytes(100);
+    let consumer = builder.handler(handler).build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.settle().is_none());
+    assert_eq!(control.stats().parked, 2);
+
+    rig.broker.publish([&*names[2]]);
+    assert!(rig.advance(seconds(10)).is_none());
+
+    assert_eq!(control.stats().totals.acked, 1);
+}
