@@ -102,6 +102,16 @@ impl<T: Copy + Eq> Lanes<T> {
         (number, is_head)
     }
 
+    /// Lets those who wait in a lane for its stall to end wait no longer than until then.
+    pub(crate) fn hasten(&mut self, number: LaneId, until: Instant) {
+        let stall = &mut self.lanes[number as usize].stall;
+        if let Some(stall) = stall.as_mut().filter(|stall| until < stall.until) {
+            self.stalls.remove(&(stall.until, number));
+            stall.until = until;
+            self.stalls.insert((until, number));
+        }
+    }
+
     /// Takes out a message that is done; returns who may start now.
     pub(crate) fn pass(&mut self, number: LaneId, item: T) -> Option<T> {
         let lane = &mut self.lanes[number as usize];

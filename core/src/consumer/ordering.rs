@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::builder::Settings;
 use super::engine::Engine;
 use crate::isolate::panic_message;
 use crate::lease::Handle;
@@ -44,14 +45,18 @@ impl Order {
         catch_unwind(AssertUnwindSafe(|| key_of(message))).map_err(panic_message)
     }
 
-    /// Has a delivery line up; returns whether it may start.
-    fn join(&mut self, key: OrderKey, id: &MessageId, handle: Handle) -> bool {
+    /// Has a delivery line up, which may wait for one that is away until then; returns whether it
+    /// may start.
+    fn join(&mut self, key: OrderKey, id: &MessageId, handle: Handle, until: Instant) -> bool {
         let (lane, is_head) = self.lanes.join(key, id, handle);
         let slot = handle.slot();
         if slot >= self.places.len() {
             self.places.resize(slot + 1, None);
         }
         self.places[slot] = Some(lane);
+        if !is_head {
+            self.lanes.hasten(lane, until);
+        }
         is_head
     }
 
@@ -74,7 +79,8 @@ impl Engine<'_> {
         let Some(lease) = self.table.get(handle) else {
             return;
         };
-        if order.join(key, lease.owner.delivery.id(), handle) {
+        let until = latest(&self.settings, lease.received);
+        if order.join(key, lease.owner.delivery.id(), handle, until) {
             self.waiting.push_back(handle);
         }
         self.stats.stalled_keys = order.lanes.stalled();
@@ -133,8 +139,7 @@ impl Engine<'_> {
         let Some(second) = second.and_then(|second| self.table.get(second)) else {
             return end;
         };
-        // Some time before it is lost, so that it can still be handed back.
-        end.min(second.received + self.settings.lease_max - lease / 4)
+        end.min(latest(&self.settings, second.received))
     }
 
     fn stall(&mut self, lane: LaneId, head: &DeliveryKey, after: Duration) {
@@ -189,6 +194,12 @@ impl Engine<'_> {
         let settle = self.retry(handle, None, Some(error));
         self.settle_or_park(self.observing.now, handle, settle);
     }
+}
+
+/// Until when a message may wait that was received then: some time before it is lost, so that it
+/// can still be handed back.
+fn latest(settings: &Settings, received: Instant) -> Instant {
+    received + settings.lease_max - settings.lease / 4
 }
 
 impl fmt::Debug for Order {

@@ -338,3 +338,20 @@ fn a_message_whose_key_cannot_be_told_is_not_started() {
     );
     assert_eq!(totals.panicked, 2);
 }
+
+#[test]
+fn a_message_that_comes_during_a_stall_is_handed_back_before_its_lease_is_lost() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a-1"]);
+    let (handler, starts) = second(&rig, fails_once(100));
+    let builder = ordered(&rig).lease_max(seconds(30));
+    rig.start(builder.handler(handler).build().run());
+    assert!(rig.advance(seconds(5)).is_none());
+
+    rig.broker.publish(["a-2"]);
+    let report = rig.finish();
+
+    assert_eq!((report.totals.expired, report.totals.released), (0, 1));
+    // Handed back while the first was away, it went ahead of it.
+    assert_eq!(told(&starts).len(), 3, "{:?}", told(&starts));
+}
