@@ -120,12 +120,14 @@ impl TestBroker {
 
     pub(crate) fn publish(&self, ids: impl IntoIterator<Item = impl Into<String>>) {
         let now = self.clock.now();
-        let mut state = lock(&self.state);
-        state
-            .ready
-            .extend(ids.into_iter().map(|id| (now, id.into(), 1)));
-        let waker = state.waker.take();
-        drop(state);
+        let ready = ids.into_iter().map(|id| (now, id.into(), 1));
+        self.with(|state| state.ready.extend(ready));
+        self.wake();
+    }
+
+    /// Has a call that waits look again.
+    pub(crate) fn wake(&self) {
+        let waker = self.with(|state| state.waker.take());
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -270,8 +272,7 @@ impl Broker for TestBroker {
                 || self.with(|state| batch.iter().map(|one| state.settle(now, one)).collect());
             let outcomes = self.answer(fault, latency, work).await;
             // A nack makes a message ready, and the last settlement may be the end of the source.
-            let waker = self.with(|state| state.waker.take());
-            waker.into_iter().for_each(Waker::wake);
+            self.wake();
             outcomes
         }
         .boxed()
@@ -304,6 +305,13 @@ impl State {
     pub(crate) fn redeliver(&mut self, now: Instant, id: &str) {
         let (_, _, attempt) = self.leases.remove(id).expect("a lease");
         self.ready.push_back((now, id.to_owned(), attempt + 1));
+    }
+
+    /// What is leased, in no particular order but always the same.
+    pub(crate) fn leased(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.leases.keys().cloned().collect();
+        ids.sort();
+        ids
     }
 
     /// Gives a message that is ready to somebody else, for good.
