@@ -157,7 +157,8 @@ impl Engine<'_> {
                         }
                     }
                     Step::Report => {
-                        let after = timeouts.timeout.total() + timeouts.timeout.stuck;
+                        let total = timeouts.timeout.total();
+                        let after = total.saturating_add(timeouts.timeout.stuck);
                         self.report_stuck(handle, after);
                     }
                 }

@@ -137,7 +137,7 @@ impl<T: Leased> LeaseTable<T> {
             earliest: Instant::from_nanos(u64::MAX),
         };
         // Bounded: those that turn out not to need it are looked at as well.
-        for _ in 0..2 * count_max {
+        for _ in 0..2 * count_max.min(self.leases.len()) {
             if batch.members.len() == count_max {
                 break;
             }
@@ -189,11 +189,13 @@ impl<T: Leased> LeaseTable<T> {
                 duration: deadline - now,
             });
         } else if is_held && deadline == wanted {
-            // It lasts longer than is wanted by now: an extension would make it shorter.
-            if matches!(lease.timer, Timer::Off) {
-                self.arm(now, handle, false);
+            // It lasts longer than is wanted by now: an extension would make it shorter. Later it
+            // would not; but if it is due even so, the end of time is near.
+            let is_due = lease.deadline - now <= self.deadlines.margin();
+            if !is_due {
+                self.stop_timer(handle);
+                return self.arm(now, handle, false);
             }
-            return;
         }
         // At the end of the longest lease an extension would change nothing: let it run out.
         if matches!(lease.timer, Timer::Off) {

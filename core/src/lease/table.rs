@@ -57,7 +57,8 @@ pub(crate) struct LeaseTable<T> {
 impl<T: Leased> LeaseTable<T> {
     pub(crate) fn new(settings: LeaseSettings) -> Self {
         // Coarse, because an extension may well be early; fine, because a loss may not be late.
-        let tick = (settings.lease / RENEWAL_TICKS).max(EXPIRY_TICK);
+        let fine = EXPIRY_TICK.min(settings.lease / RENEWAL_TICKS_MIN);
+        let tick = (settings.lease / RENEWAL_TICKS).max(fine);
         let deadlines = match &settings.adaptive {
             None => Deadlines::fixed(settings.lease),
             Some(range) => Deadlines::adaptive(range.clone()),
@@ -295,6 +296,9 @@ const EXPIRY_TICK: Duration = Duration::from_millis(1);
 
 /// Into how many ticks a lease is divided for its renewal, at most: a renewal is rounded down.
 const RENEWAL_TICKS: u32 = 512;
+
+/// And at least: rounded down by more, the renewal of a short lease would be due at once.
+const RENEWAL_TICKS_MIN: u32 = 64;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 
 mod adaptive;
 mod bounds;
+mod combined;
 mod duplicates;
+mod extremes;
 mod failures;
 mod fairness;
 mod flow;
