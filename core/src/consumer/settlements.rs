@@ -11,7 +11,7 @@ use super::calls::Answer;
 use super::delivering::{Delivering, End, Settling, Stage};
 use super::engine::Engine;
 use crate::lease::{Handle, Member};
-use crate::{BrokerCall, Event, Instant, Outcome, Settle, Settlement};
+use crate::{BrokerCall, Event, Instant, Outcome, Phase, Settle, Settlement};
 
 /// Settlements that have not been sent, and the state of the calls.
 #[derive(Default)]
@@ -68,6 +68,8 @@ impl Engine<'_> {
     pub(super) fn flush(&mut self, now: Instant) -> bool {
         let count_max = self.caps.settle_count_max.max(1);
         let mut is_busy = false;
+        // A stop hands back a part at a time: sent as they come, the parts would each be a call.
+        let is_gathering = self.stats.phase != Phase::Running && !self.waiting.is_empty();
         loop {
             let Settlements {
                 queue,
@@ -76,7 +78,7 @@ impl Engine<'_> {
                 ..
             } = &self.settlements;
             let is_full = queue.len() >= count_max && *calls_in_flight < SETTLE_CALLS_MAX;
-            let may_send = *calls_in_flight == 0 || is_full;
+            let may_send = is_full || *calls_in_flight == 0 && !is_gathering;
             if queue.is_empty() || !may_send || now < *retry_at {
                 return is_busy;
             }
