@@ -6,6 +6,7 @@ use fastrand::Rng;
 use super::{LeaseSettings, LeaseTable};
 use crate::lease::timers::POLL_COUNT_MAX;
 use crate::lease::{Commands, ExtendBatch, Handle, Lease, Leased};
+use crate::metrics::Tally;
 use crate::{Instant, LeaseToken, MessageId, Outcome};
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -334,4 +335,42 @@ fn random_histories_agree_with_a_plain_model() {
 #[test]
 fn a_lease_takes_no_more_than_48_bytes_beside_its_owner() {
     assert_eq!(size_of::<Lease<()>>(), 48);
+}
+
+#[test]
+fn a_lease_that_waits_while_leases_become_short_is_extended_later() {
+    let second = Duration::from_secs(1);
+    let mut table = LeaseTable::new(LeaseSettings {
+        lease: second,
+        adaptive: Some(second..=second * 100),
+        seed: 0,
+        lease_max: LEASE * 100,
+        extend_count_max: 1,
+    });
+    table.handled(at(1), Tally::of(second * 90, 10));
+    table.poll(at(1));
+    let handles: Vec<_> = ["a", "b", "c", "d", "e"]
+        .map(|id| insert(&mut table, at(1), id, at(100)))
+        .into();
+    // Four calls may be on their way; the fifth lease waits.
+    let sent = batches(&mut table, at(90));
+    assert_eq!(sent.len(), 4);
+
+    table.handled(at(90), Tally::of(second / 100, 10_000));
+    table.poll(at(91));
+    done(&mut table, &sent[0]);
+    assert!(batches(&mut table, at(91)).is_empty(), "it lasts longer");
+    sent[1..]
+        .iter()
+        .for_each(|batch| drop(done(&mut table, batch)));
+
+    let extended = batches(&mut table, at(100) - second / 100);
+    let is_extended = |handle: &Handle| {
+        let mut members = extended.iter().flat_map(|batch| &batch.members);
+        members.any(|member| member.handle == *handle)
+    };
+    let last = sent.iter().flat_map(|batch| &batch.members);
+    let last: Vec<_> = last.map(|member| member.handle).collect();
+    let waited = handles.iter().find(|handle| !last.contains(handle));
+    assert!(waited.is_some_and(is_extended));
 }
