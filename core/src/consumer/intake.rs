@@ -79,7 +79,7 @@ impl Intake<'_> {
     /// The next message to take up.
     pub(super) fn next_received(&mut self) -> Option<Received> {
         let next = self.received.next();
-        if next.is_none() {
+        if self.received.len() == 0 {
             // A large batch is not kept until the next one.
             self.received = Vec::new().into_iter();
         }
