@@ -28,8 +28,9 @@ pub trait Handler {
 }
 
 impl<F: AsyncFn(&Delivery) -> Verdict> Handler for F {
-    async fn handle(&self, delivery: &Delivery) -> Verdict {
-        self(delivery).await
+    // The function's own future: one around it would keep what it is given a second time.
+    fn handle(&self, delivery: &Delivery) -> impl Future<Output = Verdict> {
+        self(delivery)
     }
 }
 
@@ -73,8 +74,12 @@ impl<H: Handler> Execution for Inline<H> {
     const IS_INLINE: bool = true;
 
     // Its slot contains panics, drops it when it is cancelled and times its polls.
-    async fn execute(&self, delivery: Delivery) -> Finish {
-        Finish::Verdict(self.0.handle(&delivery).await)
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async function would keep its arguments twice"
+    )]
+    fn execute(&self, delivery: Delivery) -> impl Future<Output = Finish> {
+        async move { Finish::Verdict(self.0.handle(&delivery).await) }
     }
 }
 
