@@ -1,5 +1,7 @@
 //! What the engine keeps for each delivery in hand.
 
+use std::time::Duration;
+
 use crate::handler::Finish;
 use crate::lease::Leased;
 use crate::{Delivery, DeliveryKey, Event, Instant, LeaseToken, MessageId, Settle, Totals};
@@ -58,14 +60,25 @@ pub(super) struct Parked {
     pub(super) is_counted: bool,
 }
 
-/// A delivery whose scope has been left.
+/// A delivery whose scope has been left; small, because there is room for one in each delivery.
 #[derive(Debug)]
-pub(super) struct Settling {
-    pub(super) settle: Settle,
-    pub(super) is_release: bool,
-    /// Whether it waits for the answer to an extension, which could override it.
-    pub(super) is_held: bool,
+pub(super) enum Settling {
+    Ack,
+    Nack {
+        /// Longer delays than these can name end with time itself.
+        after_nanos: u64,
+        counted: bool,
+        /// Whether its handler was not the reason.
+        is_release: bool,
+        /// Whether it waits for the answer to an extension, which could override it.
+        is_held: bool,
+    },
+    Dead(Box<DeadReason>),
 }
+
+/// Why a message is dead.
+#[derive(Debug)]
+pub(super) struct DeadReason(String);
 
 /// The named ends of a delivery.
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +92,7 @@ pub(super) enum End {
 impl Delivering {
     /// Whether the broker is being told to deliver the message again.
     pub(super) fn is_nacked(&self) -> bool {
-        let Stage::Settling(settling) = &self.stage else {
-            return false;
-        };
-        matches!(settling.settle, Settle::Nack { .. })
+        matches!(self.stage, Stage::Settling(Settling::Nack { .. }))
     }
 }
 
@@ -97,26 +107,77 @@ impl Leased for Delivering {
 }
 
 impl Settling {
+    /// What is kept of `settle`; only a nack is a release, and only a nack is held.
+    pub(super) fn new(settle: Settle, is_release: bool, is_held: bool) -> Self {
+        match settle {
+            Settle::Ack => Self::Ack,
+            Settle::Nack { after, counted } => Self::Nack {
+                after_nanos: u64::try_from(after.as_nanos()).unwrap_or(u64::MAX),
+                counted,
+                is_release,
+                is_held,
+            },
+            Settle::Dead { reason } => Self::Dead(Box::new(DeadReason(reason))),
+        }
+    }
+
+    /// What the broker is told.
+    pub(super) fn settle(&self) -> Settle {
+        match self {
+            Self::Ack => Settle::Ack,
+            Self::Nack {
+                after_nanos,
+                counted,
+                ..
+            } => Settle::Nack {
+                after: Duration::from_nanos(*after_nanos),
+                counted: *counted,
+            },
+            Self::Dead(reason) => Settle::Dead {
+                reason: reason.0.clone(),
+            },
+        }
+    }
+
+    /// Waits for nothing any more; returns whether it did.
+    pub(super) fn let_go(&mut self) -> bool {
+        match self {
+            Self::Nack { is_held, .. } => std::mem::take(is_held),
+            Self::Ack | Self::Dead(_) => false,
+        }
+    }
+
     /// Where such an end is counted.
     pub(super) fn total<'a>(&self, totals: &'a mut Totals) -> &'a mut u64 {
-        match self.settle {
-            _ if self.is_release => &mut totals.released,
-            Settle::Ack => &mut totals.acked,
-            Settle::Nack { .. } => &mut totals.nacked,
-            Settle::Dead { .. } => &mut totals.dead_lettered,
+        match self {
+            Self::Ack => &mut totals.acked,
+            Self::Nack {
+                is_release: true, ..
+            } => &mut totals.released,
+            Self::Nack { .. } => &mut totals.nacked,
+            Self::Dead(_) => &mut totals.dead_lettered,
         }
     }
 
     pub(super) fn event(self, delivery: DeliveryKey) -> Event {
-        match self.settle {
-            _ if self.is_release => Event::Released(delivery),
-            Settle::Ack => Event::Acked(delivery),
-            Settle::Nack { after, counted } => Event::Nacked {
+        match self {
+            Self::Ack => Event::Acked(delivery),
+            Self::Nack {
+                is_release: true, ..
+            } => Event::Released(delivery),
+            Self::Nack {
+                after_nanos,
+                counted,
+                ..
+            } => Event::Nacked {
                 delivery,
-                after,
+                after: Duration::from_nanos(after_nanos),
                 counted,
             },
-            Settle::Dead { reason } => Event::DeadLettered { delivery, reason },
+            Self::Dead(reason) => Event::DeadLettered {
+                delivery,
+                reason: reason.0,
+            },
         }
     }
 }

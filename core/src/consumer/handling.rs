@@ -300,7 +300,7 @@ impl Engine<'_> {
             return;
         };
         if let Stage::Settling(settling) = &mut delivering.stage
-            && std::mem::take(&mut settling.is_held)
+            && settling.let_go()
         {
             self.settlements.push(handle);
         }

@@ -45,11 +45,7 @@ impl Engine<'_> {
             Settle::Nack { after, .. } => Some(after),
         };
         let is_held = lease.is_extending && away.is_some();
-        let settling = Stage::Settling(Settling {
-            settle,
-            is_release,
-            is_held,
-        });
+        let settling = Stage::Settling(Settling::new(settle, is_release, is_held));
         let stage = std::mem::replace(&mut lease.owner.stage, settling);
         self.leave(&stage);
         self.stats.settling += 1;
@@ -223,17 +219,17 @@ impl Engine<'_> {
             }
             let id = lease.owner.delivery.id().clone();
             let token = lease.token().clone();
-            // What nearly all are is written in place; another is copied from where it is kept.
-            batch.push(match &settling.settle {
-                Settle::Ack => Settlement {
+            // What nearly all are is written in place; another is made from what is kept.
+            batch.push(match settling {
+                Settling::Ack => Settlement {
                     id,
                     lease: token,
                     settle: Settle::Ack,
                 },
-                settle => Settlement {
+                settling => Settlement {
                     id,
                     lease: token,
-                    settle: settle.clone(),
+                    settle: settling.settle(),
                 },
             });
             useless = useless.max(lease.deadline);

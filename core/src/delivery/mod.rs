@@ -34,22 +34,22 @@ pub struct Delivery {
 impl Delivery {
     /// The message's id.
     pub fn id(&self) -> &MessageId {
-        &self.scope.message.id
+        &self.scope.id
     }
 
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.scope.message.attempt
+        self.scope.attempt
     }
 
     /// What was published.
     pub fn payload(&self) -> &[u8] {
-        &self.scope.message.payload
+        &self.scope.payload
     }
 
     /// The lease's name at the start of the handler: a fencing token for what the handler writes.
     pub fn lease_token(&self) -> &LeaseToken {
-        &self.scope.message.lease
+        &self.scope.token
     }
 
     /// How long the lease is certain to last unless it is extended again; zero once it is lost.
@@ -94,9 +94,18 @@ impl Delivery {
         deadline: Instant,
         shared: Arc<Shared>,
     ) -> Self {
+        let Message {
+            id,
+            lease: token,
+            attempt,
+            payload,
+        } = message;
         let scope = Scope {
             handle,
-            message,
+            id,
+            token,
+            payload,
+            attempt,
             shared,
             deadline: AtomicU64::new(deadline.as_nanos()),
             cancelled: AtomicBool::new(false),
@@ -113,7 +122,7 @@ impl Delivery {
         let Some(scope) = Arc::get_mut(&mut self.scope) else {
             return false;
         };
-        scope.message.payload = Vec::new();
+        scope.payload = Vec::new();
         scope.cancelled = AtomicBool::new(false);
         drop(scope.aside.take());
         true
@@ -131,7 +140,10 @@ impl Delivery {
             return Err(message);
         };
         scope.handle = handle;
-        scope.message = message;
+        scope.id = message.id;
+        scope.token = message.lease;
+        scope.attempt = message.attempt;
+        scope.payload = message.payload;
         scope.deadline = AtomicU64::new(deadline.as_nanos());
         Ok(())
     }
@@ -140,7 +152,7 @@ impl Delivery {
     pub(crate) fn set_lease_token(&mut self, token: LeaseToken) {
         // Always there: nobody else has a view before the handler starts.
         if let Some(scope) = Arc::get_mut(&mut self.scope) {
-            scope.message.lease = token;
+            scope.token = token;
         }
     }
 
@@ -270,9 +282,13 @@ impl Watch for SpawnedWatch<'_> {
     }
 }
 
+/// The message is kept in parts: together with what else is kept they leave less room unused.
 struct Scope {
     handle: Handle,
-    message: Message,
+    id: MessageId,
+    token: LeaseToken,
+    payload: Vec<u8>,
+    attempt: u32,
     shared: Arc<Shared>,
     deadline: AtomicU64,
     cancelled: AtomicBool,
