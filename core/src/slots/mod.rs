@@ -12,6 +12,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures::task::waker_ref;
+
 use crate::handler::Finish;
 use crate::isolate::{Isolated, leave, panic_message, poll_isolated};
 use crate::lease::Handle;
@@ -22,7 +24,8 @@ use ready::{SlotWaker, bits};
 /// Handlers in reusable slots.
 pub(crate) struct Slots<F> {
     slots: Vec<Slot<F>>,
-    free: Vec<usize>,
+    /// Half as wide as an index, for a million of them.
+    free: Vec<u32>,
     /// Nearly always one; each time there is to be more room there is one more.
     banks: Vec<Bank>,
     /// Room for so many in all of the banks.
@@ -84,14 +87,14 @@ impl<F: Future<Output = Finish>> Slots<F> {
     /// Takes a handler in and polls it for the first time; returns in which slot it is, and how it
     /// ended if it has. There must be room.
     pub(crate) fn start(&mut self, handle: Handle, future: F) -> (usize, Option<Finish>) {
-        let index = self.free.pop().unwrap_or_else(|| self.add());
+        let number = self.free.pop().unwrap_or_else(|| self.add(handle));
+        let index = number as usize;
         let slot = &mut self.slots[index];
-        slot.handle = Some(handle);
+        slot.handle = handle;
         slot.future.set(Some(future));
         let finish = slot.poll();
         if finish.is_some() {
-            slot.handle = None;
-            self.free.push(index);
+            self.free.push(number);
         }
         (index, finish)
     }
@@ -111,19 +114,15 @@ impl<F: Future<Output = Finish>> Slots<F> {
         let mut count = 0;
         let mut poll = |index: usize| {
             // None: woken after its end, when it was not used again.
-            let Some(slot) = slots.get_mut(index) else {
-                return;
-            };
-            let Some(handle) = slot.handle else {
+            let Some(slot) = slots.get_mut(index).filter(|slot| slot.is_taken()) else {
                 return;
             };
             count += 1;
             let finish = slot.poll();
             if finish.is_some() {
-                slot.handle = None;
-                free.push(index);
+                free.push(slot_number(index));
             }
-            polled(handle, finish);
+            polled(slot.handle, finish);
         };
         let (first_bank, first_word) = std::mem::take(&mut self.next);
         for (number, bank) in banks.iter().enumerate().skip(first_bank) {
@@ -151,9 +150,9 @@ impl<F: Future<Output = Finish>> Slots<F> {
     ) -> Option<usize> {
         let end = self.slots.len().min(from + count_max);
         for (index, slot) in self.slots.iter_mut().enumerate().take(end).skip(from) {
-            if let Some(handle) = slot.handle.take() {
-                self.free.push(index);
-                finished.push((handle, slot.cancel()));
+            if slot.is_taken() {
+                self.free.push(slot_number(index));
+                finished.push((slot.handle, slot.cancel()));
             }
         }
         (end < self.slots.len()).then_some(end)
@@ -167,15 +166,16 @@ impl<F: Future<Output = Finish>> Slots<F> {
         finished: &mut Vec<(Handle, Finish)>,
     ) {
         if let Some(slot) = self.slots.get_mut(index)
-            && slot.handle == Some(handle)
+            && slot.is_taken()
+            && slot.handle == handle
         {
-            slot.handle = None;
-            self.free.push(index);
+            self.free.push(slot_number(index));
             finished.push((handle, slot.cancel()));
         }
     }
 
-    fn add(&mut self) -> usize {
+    /// Adds a slot, for the handler of `handle`.
+    fn add(&mut self, handle: Handle) -> u32 {
         let index = self.slots.len();
         let (ready, first) = self.bank_of(index);
         let ready = Arc::clone(ready);
@@ -184,11 +184,11 @@ impl<F: Future<Output = Finish>> Slots<F> {
             ready,
         };
         self.slots.push(Slot {
-            handle: None,
-            waker: Waker::from(Arc::new(waker)),
+            handle,
+            waker: Arc::new(waker),
             future: Box::pin(None),
         });
-        index
+        slot_number(index)
     }
 
     /// Who is told of the wakes of slot `index`, and the first slot of those.
@@ -212,16 +212,22 @@ impl<F> Drop for Slots<F> {
 }
 
 struct Slot<F> {
-    /// Whose handler is in it.
-    handle: Option<Handle>,
-    waker: Waker,
+    /// Whose handler is in it, or was.
+    handle: Handle,
+    waker: Arc<SlotWaker>,
+    /// None once it has ended, however it has.
     future: Pin<Box<Option<F>>>,
 }
 
 impl<F: Future<Output = Finish>> Slot<F> {
+    fn is_taken(&self) -> bool {
+        self.future.is_some()
+    }
+
     /// Polls the handler; returns how it ended, with its future dropped, once it has.
     fn poll(&mut self) -> Option<Finish> {
-        let mut cx = Context::from_waker(&self.waker);
+        let waker = waker_ref(&self.waker);
+        let mut cx = Context::from_waker(&waker);
         match poll_isolated(self.future.as_mut(), &mut cx) {
             Poll::Pending => None,
             Poll::Ready(ended) => Some(ended.into()),
@@ -232,6 +238,11 @@ impl<F: Future<Output = Finish>> Slot<F> {
     fn cancel(&mut self) -> Finish {
         leave::<_, Finish>(self.future.as_mut(), Isolated::Cancelled).into()
     }
+}
+
+/// The number of a slot, of which there are no more than handlers at a time.
+fn slot_number(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer than 2^32 slots")
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
-use futures::task::AtomicWaker;
+use futures::task::{ArcWake, AtomicWaker};
 
 /// The set of the woken slots.
 ///
@@ -108,13 +108,9 @@ pub(super) struct SlotWaker {
     pub(super) ready: Arc<Ready>,
 }
 
-impl Wake for SlotWaker {
-    fn wake(self: Arc<Self>) {
-        self.ready.wake(self.index);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.ready.wake(self.index);
+impl ArcWake for SlotWaker {
+    fn wake_by_ref(waker: &Arc<Self>) {
+        waker.ready.wake(waker.index);
     }
 }
 

@@ -16,7 +16,7 @@ impl Wake for Count {
 
 fn waker(ready: &Arc<Ready>, index: usize) -> Waker {
     let ready = Arc::clone(ready);
-    Waker::from(Arc::new(SlotWaker { index, ready }))
+    futures::task::waker(Arc::new(SlotWaker { index, ready }))
 }
 
 fn taken(ready: &Ready) -> Vec<usize> {
