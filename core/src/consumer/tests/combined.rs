@@ -1,5 +1,5 @@
-//! Every feature at a time, drawn by a seed, beside a broker and an operator that do whatever they
-//! may.
+// Every feature at a time, drawn by a seed, beside a broker and an operator that do whatever they
+// may.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
