@@ -340,6 +340,10 @@ impl Drop for Engine<'_> {
                 lease.owner.delivery.cancel();
             }
         }
+        // One by one: each may panic.
+        for work in std::mem::take(&mut self.shields) {
+            drop_quietly(work);
+        }
         drop_quietly(self.shared.close());
         self.publish(None);
     }

@@ -151,3 +151,34 @@ fn the_shielded_work_of_a_task_is_started_while_the_task_waits_for_it() {
     let report = report.take(10).flatten().next().expect("an end");
     assert_eq!(report.totals.acked, 1);
 }
+
+#[test]
+fn a_panic_of_shielded_work_that_is_dropped_with_the_run_stays_inside() {
+    struct Touchy;
+
+    impl Drop for Touchy {
+        fn drop(&mut self) {
+            panic!("a planned panic");
+        }
+    }
+
+    let mut rig = Rig::new();
+    rig.broker.publish(["a", "b"]);
+    let handler = async |delivery: &Delivery| {
+        let touchy = Touchy;
+        let work = async move {
+            let _touchy = touchy;
+            pending::<()>().await;
+        };
+        drop(delivery.shield(work));
+        pending::<Verdict>().await
+    };
+    let consumer = rig.builder().handler(handler).build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.advance(seconds(1)).is_none());
+
+    rig.abort();
+
+    assert_eq!(control.stats().running, 2);
+}
