@@ -229,6 +229,12 @@ impl Engine<'_> {
         self.emit(|| Event::Received(key(&message)));
 
         let hash = self.table.hash(&message.id);
+        if self.table.is_detached(hash, &message.lease) {
+            // A duplicate that is late: what came under this lease has had its nack sent, and the
+            // message may have come under another one since.
+            self.stats.totals.merged += 1;
+            return self.emit(|| Event::Merged(key(&message)));
+        }
         let Some(older) = self.table.find_hashed(hash, &message.id) else {
             return self.take_up(now, hash, message, deadline);
         };

@@ -44,6 +44,10 @@ impl Index {
         IdHash((hash ^ (hash >> 32)) as u32)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The slot whose id has this hash and is the one that `is_it` knows.
     pub(super) fn find(&self, hash: IdHash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let position = self.position(hash, is_it)?;

@@ -41,6 +41,8 @@ pub(crate) struct LeaseTable<T> {
     pub(super) settings: LeaseSettings,
     pub(super) leases: Slab<Lease<T>>,
     pub(super) by_id: Index,
+    /// Those that are no longer found by their id, until their settlements are answered.
+    detached: Index,
     /// By when they would end, or a little before; due when no more than the margin is left. So a
     /// margin that grows concerns those that were armed before as well.
     pub(super) renewals: Cohorts,
@@ -68,6 +70,7 @@ impl<T: Leased> LeaseTable<T> {
             spread: Spread::new(settings.seed),
             leases: Slab::new(),
             by_id: Index::new(),
+            detached: Index::new(),
             renewals: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
@@ -164,6 +167,9 @@ impl<T: Leased> LeaseTable<T> {
         self.unlink(queues);
         // Not there if it was detached; a successor under its id has another slot.
         self.by_id.remove(hash, handle.index());
+        if !self.detached.is_empty() {
+            self.detached.remove(hash, handle.index());
+        }
         self.ages.remove(received);
         let lease = self.leases.remove(handle)?;
         Some((lease.owner, lease.is_lost))
@@ -177,7 +183,17 @@ impl<T: Leased> LeaseTable<T> {
         };
         if lease.stage == Stage::Sent && lease.token() != newer {
             self.by_id.remove(lease.hash, handle.index());
+            self.detached.insert(lease.hash, handle.index());
         }
+    }
+
+    /// Whether a lease of a message, whose id has this hash, is one that was detached.
+    pub(crate) fn is_detached(&self, hash: IdHash, token: &LeaseToken) -> bool {
+        let is_it = |index| {
+            let lease = self.leases.get(self.leases.handle_at(index));
+            lease.is_some_and(|lease| lease.token() == token)
+        };
+        !self.detached.is_empty() && self.detached.find(hash, is_it).is_some()
     }
 
     /// Marks a lease as lost; returns whether it was not so before.

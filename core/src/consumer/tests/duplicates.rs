@@ -114,6 +114,47 @@ fn the_duplicate_of_an_attempt_long_past_is_merged_while_a_nack_is_on_its_way() 
 }
 
 #[test]
+fn the_duplicate_of_a_nack_on_its_way_is_merged_although_the_message_has_come_again() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    rig.broker.with(|state| {
+        state.caps.settle_count_max = 1;
+        state.settle_latency = seconds(5);
+    });
+    let starts = Starts::default();
+    let (seen, clock) = (Arc::clone(&starts), rig.clock.clone());
+    let handler = async move |_: &Delivery| {
+        lock(&seen).push(clock.now().as_nanos() / 1_000_000);
+        match lock(&seen).len() {
+            1 => Verdict::Postpone { after: seconds(1) },
+            2 => Verdict::Postpone { after: seconds(9) },
+            _ => Verdict::Ack,
+        }
+    };
+    rig.start(rig.builder().handler(handler).build().run());
+    // Both nacks took effect, at 0 and 1 s, and are answered at 5 and 6 s.
+    rig.advance(seconds(2));
+
+    let message = Message {
+        id: MessageId::from("a"),
+        lease: LeaseToken::from("token-1"),
+        attempt: 1,
+        payload: Vec::new(),
+    };
+    let deadline = Instant::ZERO + seconds(10);
+    rig.broker
+        .with(|state| state.stray.push(Received { message, deadline }));
+    rig.broker.publish([""; 0]);
+    let report = rig.finish();
+
+    // Under one lease there is one settlement.
+    assert_eq!(*lock(&starts), [0, 1_000, 10_000]);
+    let totals = report.totals;
+    assert_eq!((totals.received, totals.merged), (4, 1));
+    assert_eq!((totals.nacked, totals.acked, totals.expired), (2, 1, 0));
+}
+
+#[test]
 fn a_postponed_message_that_comes_again_before_its_nack_is_answered_is_handled_anew() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
