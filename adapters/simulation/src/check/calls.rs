@@ -125,6 +125,7 @@ impl Checks {
     pub(super) fn settle_answered(&mut self, fact: &Fact, token: &LeaseToken, answer: Answer) {
         let lease = self.leases.entry(token.clone()).or_default();
         lease.is_gone |= answer == Answer::Gone;
+        lease.is_done |= answer == Answer::Done;
         if answer == Answer::Done
             && let Some(message) = self.messages.get_mut(&fact.id)
         {

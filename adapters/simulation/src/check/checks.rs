@@ -158,6 +158,8 @@ pub(super) struct Lease {
     pub(super) extended_count: u32,
     /// Whether a settlement was answered so.
     pub(super) is_gone: bool,
+    /// Whether one took effect.
+    pub(super) is_done: bool,
 }
 
 /// A handler that was started.

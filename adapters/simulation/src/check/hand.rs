@@ -62,6 +62,10 @@ impl Checks {
         let owner = newer.known.owner_before.filter(goes_on);
         let owner = owner.unwrap_or(latest);
         message.owners.insert(delivery, owner);
+        if owner != latest {
+            // Of a nack that is on its way; what came after it has nothing to do with it.
+            return Ok(());
+        }
         let Some(older) = message.generations.last_mut() else {
             return Ok(());
         };
@@ -122,16 +126,21 @@ impl Checks {
         let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
         // Nacks of the same attempt that wait to be confirmed have one name: it may be any of them.
         let is_other = |it: &&Generation| is_named(it) && it.serial != newest;
-        if message.generations.iter().filter(is_other).count() > 1 {
+        let others = || message.generations.iter().filter(is_other);
+        let has_reason = |it: &&Generation| {
+            let lease = leases.get(&it.known.token);
+            lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now
+        };
+        let is_told_apart =
+            others().filter(has_reason).count() == 1 && !others().any(|it| it.known.is_unsure);
+        if others().count() > 1 && !is_told_apart {
             let named = message.generations.iter_mut().filter(|it| is_named(it));
             named.for_each(|it| it.known.doubt());
             return Ok(());
         }
         // The one that has a reason to be.
         let is_it = |it: &&mut Generation| {
-            let lease = leases.get(&it.known.token);
-            let is_gone = lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now;
-            is_named(it) && !it.known.is_lost && it.serial != newest && is_gone
+            is_named(it) && !it.known.is_lost && it.serial != newest && has_reason(&&**it)
         };
         let serial = match message.generations.iter_mut().find(is_it) {
             Some(generation) => generation.lose(),
@@ -163,8 +172,22 @@ impl Checks {
         let Some(message) = self.messages.get_mut(&key.id) else {
             return Ok(());
         };
-        let is_it = |it: &&mut Generation| it.attempt == key.attempt && !it.known.is_over;
-        if let Some(generation) = message.generations.iter_mut().find(is_it)
+        let is_named = |it: &&mut Generation| it.attempt == key.attempt && !it.known.is_over;
+        let is_expired = matches!(event, Event::Expired(_));
+        let leases = &self.leases;
+        // Of several of one name, the one that has a reason to be.
+        let rank = |it: &&mut Generation| {
+            let lease = leases.get(&it.known.token);
+            match is_expired {
+                true => !it.known.is_lost,
+                false => it.known.is_lost || !lease.is_some_and(|lease| lease.is_done),
+            }
+        };
+        if let Some(generation) = message
+            .generations
+            .iter_mut()
+            .filter(is_named)
+            .min_by_key(rank)
             && !matches!(event, Event::Merged(_))
         {
             generation.known.is_over = true;

@@ -75,10 +75,16 @@ impl Checks {
         let burst = f64::from(rate.burst.max(1));
         let gain = f64::from(rate.count.max(1)) / rate.period.as_secs_f64();
         let passed = (time.now - limits.level_at.now).as_secs_f64();
-        limits.level = (limits.level + gain * passed).min(burst) - 1.0;
-        if limits.level_at.stolen != time.stolen || limits.rate_at.now == time.now {
-            // Who was let start before the rate was set, or the process paused, starts after it.
-            limits.level = burst;
+        if limits.level_at.stolen != time.stolen {
+            // Who was let start before the process paused, or in between, starts after it.
+            limits.level = burst + gain * passed;
+        } else if passed > 0.0 {
+            limits.level = (limits.level + gain * passed).min(burst);
+        }
+        limits.level -= 1.0;
+        if limits.rate_at.now == time.now {
+            // And who was let start before the rate was set.
+            limits.level = limits.level.max(burst);
         }
         limits.level_at = time;
         if limits.level < -ROUNDING {
@@ -149,6 +155,12 @@ impl Checks {
             return Ok(());
         };
         generation.is_timed_out = true;
+        if !generation.is_started {
+            // Cancelled before it was polled for the first time.
+            (generation.is_started, generation.started) = (true, time);
+            generation.end = Some((End::Cancelled, time));
+            return Ok(());
+        }
         let took = time.now - generation.started.now;
         if total.is_none_or(|total| took < total) && stolen_at < generation.started.now {
             return Err(Broken(
