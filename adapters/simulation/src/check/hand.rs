@@ -124,25 +124,32 @@ impl Checks {
             return Ok(());
         };
         let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
-        // Nacks of the same attempt that wait to be confirmed have one name: it may be any of them.
-        let is_other = |it: &&Generation| is_named(it) && it.serial != newest;
-        let others = || message.generations.iter().filter(is_other);
-        let has_reason = |it: &&Generation| {
+        let has_reason = |it: &Generation| {
             let lease = leases.get(&it.known.token);
-            lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now
+            let is_gone = lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now;
+            is_gone && !it.known.is_lost
         };
-        let is_told_apart =
-            others().filter(has_reason).count() == 1 && !others().any(|it| it.known.is_unsure);
-        if others().count() > 1 && !is_told_apart {
-            let named = message.generations.iter_mut().filter(|it| is_named(it));
+        let generations = &mut message.generations;
+        let named = || generations.iter().filter(|it| is_named(it));
+        let mut reasons = named().filter(|it| has_reason(it));
+        let is_unsure = named().any(|it| it.known.is_unsure);
+        let told_apart = match (reasons.next(), reasons.next()) {
+            (Some(it), None) if !is_unsure => Some(it.serial),
+            _ => None,
+        };
+        // Nacks of the same attempt that wait to be confirmed have one name: it may be any of them.
+        let is_other = |it: &Generation| is_named(it) && it.serial != newest;
+        if told_apart.is_none() && named().filter(|it| is_other(it)).count() > 1 {
+            let named = generations.iter_mut().filter(|it| is_named(it));
             named.for_each(|it| it.known.doubt());
             return Ok(());
         }
         // The one that has a reason to be.
-        let is_it = |it: &&mut Generation| {
-            is_named(it) && !it.known.is_lost && it.serial != newest && has_reason(&&**it)
+        let is_it = |it: &&mut Generation| match told_apart {
+            Some(serial) => it.serial == serial,
+            None => is_other(it) && has_reason(it),
         };
-        let serial = match message.generations.iter_mut().find(is_it) {
+        let serial = match generations.iter_mut().find(is_it) {
             Some(generation) => generation.lose(),
             None => match message.in_hand(key.attempt, newest) {
                 Some(generation) => generation.lose(),
