@@ -124,6 +124,7 @@ impl Checks {
 
     pub(super) fn settle_answered(&mut self, fact: &Fact, token: &LeaseToken, answer: Answer) {
         let lease = self.leases.entry(token.clone()).or_default();
+        lease.settles_in_flight = lease.settles_in_flight.saturating_sub(1);
         lease.is_gone |= answer == Answer::Gone;
         lease.is_done |= answer == Answer::Done;
         if answer == Answer::Done

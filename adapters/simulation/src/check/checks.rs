@@ -150,6 +150,7 @@ pub(super) struct Lease {
     /// How many of them failed.
     pub(super) failures: u32,
     pub(super) extends_in_flight: u32,
+    pub(super) settles_in_flight: u32,
     /// When it was asked to end, by the latest extension.
     pub(super) asked_until: Instant,
     pub(super) extend_answer: Option<Answer>,

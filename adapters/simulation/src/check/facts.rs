@@ -100,6 +100,7 @@ impl Checks {
         self.step.asked += 1;
         self.check_newest(fact, token)?;
         let lease = self.leases.entry(token.clone()).or_default();
+        lease.settles_in_flight += 1;
         // A lease that was delivered twice may be another delivery by then.
         let is_duplicated = lease.is_duplicated;
         let is_poison = lease.attempt > self.promises.max_deliveries;

@@ -52,24 +52,30 @@ impl Checks {
         };
         let latest = message.generations.len().saturating_sub(1);
         let delivery = delivery_of(&newer.known.token);
-        // A duplicate that is late may be of a lease that an earlier delivery goes on under.
-        let goes_on = |it: &usize| {
+        // A duplicate that is late may be of a lease that an earlier delivery goes on under: its nack
+        // is on its way, and what came after it has nothing to do with it.
+        let before = newer.known.owner_before.filter(|it| *it != latest);
+        let goes_on = |it: usize| {
             message
                 .generations
-                .get(*it)
+                .get(it)
                 .is_some_and(|it| !it.known.is_over)
         };
-        let owner = newer.known.owner_before.filter(goes_on);
-        let owner = owner.unwrap_or(latest);
-        message.owners.insert(delivery, owner);
-        if owner != latest {
-            // Of a nack that is on its way; what came after it has nothing to do with it.
+        let is_late = |it: &Generation| newer.known.attempt < it.known.attempt;
+        if let Some(before) = before
+            && (goes_on(before) || message.generations.last().is_some_and(is_late))
+        {
+            message.owners.insert(delivery, before);
             return Ok(());
         }
+        message.owners.insert(delivery, latest);
         let Some(older) = message.generations.last_mut() else {
             return Ok(());
         };
         let known = &mut older.known;
+        if before.is_some() {
+            known.doubt();
+        }
         if known.is_lost || known.is_unsure {
             return Ok(());
         }
@@ -124,12 +130,17 @@ impl Checks {
             return Ok(());
         };
         let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
+        let generations = &mut message.generations;
+        let is_older = |it: &&Generation| it.serial != newest;
+        let last = generations.iter().rev().find(is_older);
+        let last = last.map(|it| it.serial).unwrap_or_default();
         let has_reason = |it: &Generation| {
             let lease = leases.get(&it.known.token);
-            let is_gone = lease.is_some_and(|it| it.is_gone()) || it.known.until <= time.now;
-            is_gone && !it.known.is_lost
+            // A nack on its way, after which the message has come again, may yet take effect.
+            let is_sent = lease.is_some_and(|it| it.settles_in_flight > 0) && it.serial < last;
+            let is_over = it.known.until <= time.now && !is_sent;
+            (is_over || lease.is_some_and(|it| it.is_gone())) && !it.known.is_lost
         };
-        let generations = &mut message.generations;
         let named = || generations.iter().filter(|it| is_named(it));
         let mut reasons = named().filter(|it| has_reason(it));
         let is_unsure = named().any(|it| it.known.is_unsure);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mayhem_core::Verdict;
+use mayhem_core::{Phase, Verdict};
 
 use super::Broken;
 use super::checks::{Checks, End, Generation};
@@ -34,7 +34,10 @@ impl Checks {
             | (End::Verdict(Verdict::Dead(_)), SettleKind::Dead) => true,
             (_, SettleKind::Ack) => return broken("no early ack", fact, format!("after {end:?}")),
             (_, SettleKind::Nack { after, counted }) => {
+                // What a handler comes to after a stop has cancelled it is not held against it.
+                let is_stopped = self.phase >= Phase::Grace && !generation.is_timed_out;
                 let wanted = match end {
+                    End::Panicked if is_stopped && !counted => Some((false, Delay::None)),
                     _ if is_failed => Some((true, Delay::Backoff)),
                     // An ack whose shielded work panicked is a retry.
                     End::Verdict(Verdict::Ack | Verdict::Retry { after: None }) => {
