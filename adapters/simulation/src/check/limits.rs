@@ -99,18 +99,18 @@ impl Checks {
             return Ok(());
         };
         let key = key_of(&name.id);
-        let own = self
-            .messages
-            .get(&name.id)
-            .and_then(|it| it.generations.last());
+        let generations = self.messages.get(&name.id).map(|it| &it.generations);
+        let is_only = generations.is_some_and(|it| it.len() == 1);
+        let own = generations.and_then(|it| it.last());
         let received = own.map(|it| it.serial).unwrap_or_default();
         // A message that comes again may have to go before those that waited for it.
         let is_duplicated = |it: &Generation| {
             let lease = self.leases.get(&it.known.token);
             lease.is_some_and(|lease| lease.is_duplicated)
         };
-        let is_first =
-            own.is_some_and(|it| delivery_of(&it.known.token) == 1 && !is_duplicated(it));
+        let is_first = own
+            .is_some_and(|it| delivery_of(&it.known.token) == 1 && !is_duplicated(it))
+            && is_only;
         for (id, message) in &self.messages {
             if *id == name.id || key_of(id) != key {
                 continue;
