@@ -82,6 +82,7 @@ impl Engine<'_> {
     /// Extends leases that are due and finds those that are lost.
     pub(super) fn keep_leases(&mut self, now: Instant) -> bool {
         let commands = self.table.poll(now);
+        self.work += commands.steps;
         let is_busy = commands.is_more || !commands.lost.is_empty() || commands.batch.is_some();
         for handle in commands.lost {
             self.lost(handle);

@@ -1,7 +1,7 @@
 //! Extensions: which leases are extended together, and what the answers mean.
 
 use super::slab::Handle;
-use super::slot::{Leased, Stage, Timer};
+use super::slot::{Leased, Stage, Timer, Wait};
 use super::table::LeaseTable;
 use crate::{Extension, Instant, Outcome};
 
@@ -12,7 +12,7 @@ pub(crate) struct ExtendBatch {
     pub(crate) members: Vec<Member>,
     /// What the broker is told.
     pub(crate) extensions: Vec<Extension>,
-    /// When the batch was made: extensions count from here.
+    /// When the batch was sealed, to be sent at once: extensions count from here.
     pub(crate) sent: Instant,
     /// When an answer is of no use any more: every lease of the batch is over.
     pub(crate) useless: Instant,
@@ -34,6 +34,7 @@ impl<T: Leased> LeaseTable<T> {
     /// Stops extending anything: the broker is gone.
     pub(crate) fn stop_extending(&mut self) {
         self.settings.extend_count_max = 0;
+        self.discard_gathered();
     }
 
     /// Applies the answer to members of a batch; returns the leases that are lost by it.
@@ -103,6 +104,10 @@ impl<T: Leased> LeaseTable<T> {
 
     /// When the next call may be made for leases that wait for one.
     pub(super) fn next_send(&self) -> Option<Instant> {
+        // It was begun because it might be sent, and calls have become no more since then.
+        if !self.gathering.is_empty() {
+            return Some(self.retry_at.max(self.gathering.looked_at));
+        }
         let (earliest, _) = self.waiting.first()?;
         let room_at = match self.calls_in_flight {
             _ if self.settings.extend_count_max == 0 => return None,
@@ -113,106 +118,17 @@ impl<T: Leased> LeaseTable<T> {
         Some(self.retry_at.max(room_at))
     }
 
-    /// Cuts one batch: as many as fit, earliest deadline first, nearly due ones included.
-    pub(super) fn cut(&mut self, now: Instant) -> Option<ExtendBatch> {
-        let count_max = self.settings.extend_count_max;
+    /// Moves leases that are due, and cannot be extended now, to the waiting ones; returns how many.
+    pub(super) fn take_renewals(&mut self, now: Instant, count_max: usize) -> usize {
         let due = now + self.deadlines.margin();
-        let is_allowed = match self.next_send() {
-            Some(at) => at <= now,
-            // None waits, and none has to as long as few calls are on their way.
-            None => {
-                let has_room = self.calls_in_flight < CALLS_MAX && self.retry_at <= now;
-                has_room && self.waiting.is_empty() && self.renewals.is_due(due)
-            }
-        };
-        if !is_allowed || count_max == 0 {
-            return None;
-        }
-        let nearly_due = due + self.deadlines.lease() / NEARLY;
-        let mut batch = ExtendBatch {
-            members: Vec::with_capacity(count_max.min(self.leases.len())),
-            extensions: Vec::with_capacity(count_max.min(self.leases.len())),
-            sent: now,
-            useless: now + self.deadlines.lease(),
-            earliest: Instant::from_nanos(u64::MAX),
-        };
-        // Bounded: those that turn out not to need it are looked at as well.
-        for _ in 0..2 * count_max.min(self.leases.len()) {
-            if batch.members.len() == count_max {
-                break;
-            }
-            let handle = match self.waiting.pop_first() {
-                Some((_, handle)) => handle,
-                None => match self.renewals.first_due(nearly_due, &self.leases) {
-                    Some(handle) => handle,
-                    None => break,
-                },
-            };
-            self.take(now, handle, &mut batch);
-        }
-        if batch.members.is_empty() {
-            return None;
-        }
-        self.calls_in_flight += 1;
-        self.deadlines.sent(now);
-        Some(batch)
-    }
-
-    /// Takes a lease that waits or is due into a batch, if it is to be extended.
-    fn take(&mut self, now: Instant, handle: Handle, batch: &mut ExtendBatch) {
-        if matches!(self.leases.get(handle), Some(lease) if lease.timer == Timer::Renew) {
-            self.stop_timer(handle);
-        }
-        let wanted = now + self.deadlines.lease();
-        let lease_max = self.settings.lease_max;
-        let Some(lease) = self.leases.get_mut(handle) else {
-            return;
-        };
-        lease.is_waiting = false;
-        if lease.is_lost || lease.stage == Stage::Sent {
-            return;
-        }
-        let deadline = wanted.min(lease.received + lease_max);
-        let is_held = lease.stage == Stage::Held && now < lease.deadline;
-        if is_held && deadline > lease.deadline {
-            lease.is_extending = true;
-            batch.useless = batch.useless.max(lease.deadline);
-            batch.earliest = batch.earliest.min(lease.deadline);
-            batch.members.push(Member {
-                handle,
-                epoch: lease.epoch,
-                deadline,
-            });
-            batch.extensions.push(Extension {
-                id: lease.owner.id().clone(),
-                lease: lease.token().clone(),
-                duration: deadline - now,
-            });
-        } else if is_held && deadline == wanted {
-            // It lasts longer than is wanted by now: an extension would make it shorter. Later it
-            // would not; but if it is due even so, the end of time is near.
-            let is_due = lease.deadline - now <= self.deadlines.margin();
-            if !is_due {
-                self.stop_timer(handle);
-                return self.arm(now, handle, false);
-            }
-        }
-        // At the end of the longest lease an extension would change nothing: let it run out.
-        if matches!(lease.timer, Timer::Off) {
-            self.arm_expiry(handle);
-        }
-    }
-
-    /// Moves leases that are due, and cannot be extended now, to the waiting ones.
-    pub(super) fn take_renewals(&mut self, now: Instant, count_max: usize) {
-        let due = now + self.deadlines.margin();
-        for _ in 0..count_max {
+        for count in 0..count_max {
             let Some(handle) = self.renewals.first_due(due, &self.leases) else {
-                break;
+                return count;
             };
             self.stop_timer(handle);
             self.queue(handle);
         }
+        count_max
     }
 
     /// Has a held lease wait for an extension, and run out if it gets none.
@@ -224,7 +140,7 @@ impl<T: Leased> LeaseTable<T> {
             return;
         }
         if lease.stage == Stage::Held {
-            lease.is_waiting = true;
+            lease.wait = Wait::Queued;
             self.waiting.insert((lease.deadline, handle));
         }
         if matches!(lease.timer, Timer::Off) {
@@ -234,11 +150,8 @@ impl<T: Leased> LeaseTable<T> {
 }
 
 /// How many calls of `extend` are on their way at a time: more would only grow the broker's queue.
-const CALLS_MAX: usize = 4;
+pub(super) const CALLS_MAX: usize = 4;
 
 /// How many are when leases wait of which less than half of the margin is left: calls are slow, and
 /// leases must not be lost for that.
 const URGENT_CALLS_MAX: usize = 32;
-
-/// Leases that are due within this share of a lease fill up a batch.
-const NEARLY: u32 = 16;

@@ -8,6 +8,7 @@ mod ages;
 mod cohorts;
 mod deadlines;
 mod extensions;
+mod gathering;
 mod index;
 mod sketch;
 mod slab;

@@ -29,8 +29,7 @@ pub(crate) struct Lease<T> {
     pub(crate) received: Instant,
     pub(super) hash: IdHash,
     pub(super) stage: Stage,
-    /// Whether it is among those that wait for an extension.
-    pub(super) is_waiting: bool,
+    pub(super) wait: Wait,
     pub(super) timer: Timer,
     /// Where, if its timer is not off. Beside the timer, not in it, because the two need less room.
     pub(super) place: Place,
@@ -66,11 +65,12 @@ impl<T> Lease<T> {
 
     /// Notes that it is in no queue; returns in which it was.
     pub(super) fn leave_queues(&mut self, handle: Handle) -> Queues {
-        let is_waiting = std::mem::take(&mut self.is_waiting);
+        let wait = std::mem::take(&mut self.wait);
         Queues {
             timer: std::mem::replace(&mut self.timer, Timer::Off),
             place: self.place,
-            waiting: is_waiting.then_some((self.deadline, handle)),
+            wait,
+            key: (self.deadline, handle),
         }
     }
 }
@@ -79,7 +79,20 @@ impl<T> Lease<T> {
 pub(super) struct Queues {
     pub(super) timer: Timer,
     pub(super) place: Place,
-    pub(super) waiting: Option<(Instant, Handle)>,
+    pub(super) wait: Wait,
+    /// Where it stands among those that wait.
+    pub(super) key: (Instant, Handle),
+}
+
+/// How far a lease has come that is to be extended, until its extension is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wait {
+    #[default]
+    No,
+    /// It is among those that wait for a call.
+    Queued,
+    /// It is in the batch that is being gathered.
+    Gathered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use super::ages::Ages;
 use super::cohorts::{Cohorts, Place};
 use super::deadlines::Deadlines;
 use super::extensions::Member;
+use super::gathering::Gathering;
 use super::index::{IdHash, Index};
 use super::slab::{Handle, Slab};
-use super::slot::{Lease, Leased, Newer, Stage, Timer};
+use super::slot::{Lease, Leased, Newer, Stage, Timer, Wait};
 use super::spread::Spread;
 use crate::metrics::Tally;
 use crate::{Instant, LeaseToken, MessageId};
@@ -49,6 +50,7 @@ pub(crate) struct LeaseTable<T> {
     pub(super) expiries: Cohorts,
     /// Due for an extension that could not be sent, earliest deadline first.
     pub(super) waiting: BTreeSet<(Instant, Handle)>,
+    pub(super) gathering: Gathering,
     pub(super) deadlines: Deadlines,
     pub(super) spread: Spread,
     ages: Ages,
@@ -74,6 +76,7 @@ impl<T: Leased> LeaseTable<T> {
             renewals: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
+            gathering: Gathering::default(),
             ages: Ages::new(settings.lease_max),
             calls_in_flight: 0,
             retry_at: Instant::ZERO,
@@ -98,7 +101,7 @@ impl<T: Leased> LeaseTable<T> {
             received,
             hash,
             stage: Stage::Held,
-            is_waiting: false,
+            wait: Wait::No,
             is_lost: false,
             is_extending: false,
             timer: Timer::Off,
@@ -208,8 +211,12 @@ impl<T: Leased> LeaseTable<T> {
     pub(crate) fn settle(&mut self, handle: Handle) -> Option<&mut Lease<T>> {
         let lease = self.leases.get_mut(handle)?;
         lease.stage = Stage::Settling;
-        if std::mem::take(&mut lease.is_waiting) {
-            self.waiting.remove(&(lease.deadline, handle));
+        match std::mem::take(&mut lease.wait) {
+            Wait::No => {}
+            Wait::Queued => {
+                self.waiting.remove(&(lease.deadline, handle));
+            }
+            Wait::Gathered => self.gathering.leave(),
         }
         // A renewal stays: most settlements are sent before it is due, and if not it becomes an
         // expiry then.

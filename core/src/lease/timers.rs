@@ -2,7 +2,7 @@
 
 use super::extensions::ExtendBatch;
 use super::slab::Handle;
-use super::slot::{Leased, Queues, Stage, Timer};
+use super::slot::{Leased, Queues, Stage, Timer, Wait};
 use super::table::LeaseTable;
 use crate::Instant;
 
@@ -15,6 +15,8 @@ pub(crate) struct Commands {
     pub(crate) batch: Option<ExtendBatch>,
     /// Whether there is more to do at once: a poll is bounded.
     pub(crate) is_more: bool,
+    /// How much was done, in steps of the consumer's.
+    pub(crate) steps: usize,
 }
 
 impl<T: Leased> LeaseTable<T> {
@@ -28,7 +30,8 @@ impl<T: Leased> LeaseTable<T> {
             .min()
     }
 
-    /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind, and one batch.
+    /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind, and a part
+    /// of one batch.
     pub(crate) fn poll(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::default();
         self.deadlines.look(now);
@@ -36,6 +39,7 @@ impl<T: Leased> LeaseTable<T> {
             let Some(handle) = self.expiries.first_due(now, &self.leases) else {
                 break;
             };
+            commands.steps += 1;
             self.stop_timer(handle);
             // Sooner than its tick never, but a lease may have been extended meanwhile.
             let is_over = self
@@ -48,9 +52,13 @@ impl<T: Leased> LeaseTable<T> {
                 commands.lost.push(handle);
             }
         }
-        commands.batch = self.cut(now);
-        if commands.batch.is_none() {
-            self.take_renewals(now, POLL_COUNT_MAX);
+        let looked = self.gather(now);
+        commands.steps += looked * GATHER_STEPS;
+        commands.batch = self.seal(now);
+        if let Some(batch) = &commands.batch {
+            commands.steps += batch.members.len() / SEALED_A_STEP;
+        } else if looked == 0 || self.gathering.is_empty() {
+            commands.steps += self.take_renewals(now, POLL_COUNT_MAX);
         }
         commands.is_more = self.next_wake().is_some_and(|next| next <= now);
         commands
@@ -117,18 +125,23 @@ impl<T: Leased> LeaseTable<T> {
     pub(super) fn stop_timer(&mut self, handle: Handle) {
         if let Some(lease) = self.leases.get_mut(handle) {
             let timer = std::mem::replace(&mut lease.timer, Timer::Off);
-            let place = lease.place;
-            self.unlink(Queues {
+            let queues = Queues {
                 timer,
-                place,
-                waiting: None,
-            });
+                place: lease.place,
+                wait: Wait::No,
+                key: (lease.deadline, handle),
+            };
+            self.unlink(queues);
         }
     }
 
     pub(super) fn unlink(&mut self, queues: Queues) {
-        if let Some(waiting) = queues.waiting {
-            self.waiting.remove(&waiting);
+        match queues.wait {
+            Wait::No => {}
+            Wait::Queued => {
+                self.waiting.remove(&queues.key);
+            }
+            Wait::Gathered => self.gathering.leave(),
         }
         let place = queues.place;
         match queues.timer {
@@ -140,4 +153,10 @@ impl<T: Leased> LeaseTable<T> {
 }
 
 /// How many leases one poll looks at, of each kind.
-pub(super) const POLL_COUNT_MAX: usize = 1024;
+pub(super) const POLL_COUNT_MAX: usize = 128;
+
+/// A lease that is gathered is in no cache, nor are its names: it takes several steps' time.
+const GATHER_STEPS: usize = 2;
+
+/// How many leases of a batch are sealed in a step's time.
+const SEALED_A_STEP: usize = 8;

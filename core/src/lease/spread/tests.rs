@@ -59,11 +59,14 @@ fn keep(
         slack: Duration::MAX,
     };
     let mut flying: VecDeque<ExtendBatch> = VecDeque::new();
+    let mut now = start;
     loop {
         let answer = flying.front().map(|batch| batch.sent + round_trip);
-        let Some(now) = [table.next_wake(), answer].into_iter().flatten().min() else {
+        let Some(next) = [table.next_wake(), answer].into_iter().flatten().min() else {
             return kept;
         };
+        // What is to be done at once may have been due for long: time does not go back.
+        now = now.max(next);
         let second = (now - start).as_secs() as usize;
         if second >= seconds {
             return kept;
