@@ -73,6 +73,8 @@ impl Features {
         promises.can_delay = self.can_delay;
         promises.key_of = self.has_keys.then_some(key_of);
         promises.is_adaptive = self.is_adaptive;
+        // A shorter extension that comes late makes a lease shorter, and nobody can know.
+        promises.keeps_leases &= promises.is_honest || !self.is_adaptive;
     }
 
     pub(crate) fn build<B, C, H>(
