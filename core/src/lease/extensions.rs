@@ -118,7 +118,8 @@ impl<T: Leased> LeaseTable<T> {
         Some(self.retry_at.max(room_at))
     }
 
-    /// Moves leases that are due, and cannot be extended now, to the waiting ones; returns how many.
+    /// Moves leases that are due, and cannot be extended now, to the waiting ones; returns how
+    /// many.
     pub(super) fn take_renewals(&mut self, now: Instant, count_max: usize) -> usize {
         let due = now + self.deadlines.margin();
         for count in 0..count_max {

@@ -1,8 +1,8 @@
 //! Gathering: a batch of extensions is made a part at a time, and sealed when it is sent.
 //!
 //! A batch may be as large as the broker allows, of leases that nobody has looked at for half a
-//! minute: a poll may not take as long as that. What is gathered is not yet on its way: a lease that
-//! is settled, lost or renamed meanwhile leaves the batch, and all times count from the seal.
+//! minute: a poll may not take as long as that. What is gathered is not yet on its way: a lease
+//! that is settled, lost or renamed meanwhile leaves the batch, and all times count from the seal.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ impl Gathering {
 }
 
 impl<T: Leased> LeaseTable<T> {
-    /// Adds to the batch, earliest deadline first, nearly due ones included; returns how many leases
-    /// were looked at.
+    /// Adds to the batch, earliest deadline first, nearly due ones included; returns how many
+    /// leases were looked at.
     pub(super) fn gather(&mut self, now: Instant) -> usize {
         if !self.may_gather(now) {
             return 0;

@@ -52,8 +52,8 @@ impl Checks {
         };
         let latest = message.generations.len().saturating_sub(1);
         let delivery = delivery_of(&newer.known.token);
-        // A duplicate that is late may be of a lease that an earlier delivery goes on under: its nack
-        // is on its way, and what came after it has nothing to do with it.
+        // A duplicate that is late may be of a lease that an earlier delivery goes on under: its
+        // nack is on its way, and what came after it has nothing to do with it.
         let before = newer.known.owner_before.filter(|it| *it != latest);
         let goes_on = |it: usize| {
             message
