@@ -2,6 +2,7 @@
 
 pub mod broker_worlds;
 pub mod contract;
+pub mod docs;
 pub mod rig;
 
 #[cfg(doctest)]

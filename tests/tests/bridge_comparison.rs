@@ -1,11 +1,12 @@
 //! That the bridge's comparison with others says nothing that no test shows.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mayhem_bridge::{
     BlockingPool, BusyReason, Overflow, Portal, Push, SubmitError, callback_stream,
 };
+use mayhem_tests::docs::{cells, links, root, rows};
 
 /// Rows of the table.
 const ROWS: usize = 35;
@@ -17,13 +18,12 @@ const ADAPTER_LINES_MAX: usize = 60;
 fn every_yes_names_tests_that_exist_and_every_no_says_why() {
     let docs = root().join("adapters/bridge/docs");
     let text = fs::read_to_string(docs.join("comparison.md")).expect("the comparison");
-    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| #");
-    let rows: Vec<&str> = text.lines().filter(is_row).collect();
+    let rows: Vec<&str> = rows(&text).collect();
     assert_eq!(rows.len(), ROWS);
 
     let mut yes = 0;
     for (index, row) in rows.iter().enumerate() {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let cells = cells(row);
         assert_eq!(cells.len(), 11, "{row}");
         assert_eq!(cells[0], (index + 1).to_string(), "{row}");
         let ours = cells[10];
@@ -97,18 +97,6 @@ fn every_adapter_of_the_guides_is_short_and_is_tested() {
     assert_eq!(seen, 3);
 }
 
-/// The links of a cell: what they say and where they lead.
-fn links(cell: &str) -> Vec<(&str, &str)> {
-    let parts = cell.split('[').skip(1);
-    parts
-        .map(|part| {
-            let (name, rest) = part.split_once("](").expect("a link has a path");
-            let (path, _) = rest.split_once(')').expect("a link ends");
-            (name, path)
-        })
-        .collect()
-}
-
 /// Whether `name` is run as a test: one of the harness's, a model that its file lists, or a promise
 /// or an executor that the contract suite lists.
 fn is_test(path: &Path, name: &str) -> bool {
@@ -126,9 +114,4 @@ fn is_test(path: &Path, name: &str) -> bool {
     } else {
         text.contains(&format!("#[test]\nfn {name}("))
     }
-}
-
-fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("tests/ has a parent").to_path_buf()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mayhem_sim::contract;
 use mayhem_tests::broker_worlds::Simulated;
+use mayhem_tests::docs::{cells, links, root, rows};
 
 /// Rows of the three tables of the comparison, and how many of each are a yes.
 const TABLES: [(usize, usize); 3] = [(34, 31), (14, 12), (14, 14)];
@@ -13,14 +14,13 @@ const TABLES: [(usize, usize); 3] = [(34, 31), (14, 12), (14, 14)];
 fn every_yes_of_the_comparison_names_tests_that_exist_and_every_no_says_why() {
     let docs = root().join("core/docs");
     let text = fs::read_to_string(docs.join("comparison.md")).expect("the comparison");
-    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| #");
-    let mut rows = text.lines().filter(is_row);
+    let mut rows = rows(&text);
     let mut number = 0;
     for (count, yes_count) in TABLES {
         let mut yes = 0;
         for row in rows.by_ref().take(count) {
             number += 1;
-            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let cells = cells(row);
             assert_eq!(cells[0], number.to_string(), "{row}");
             let ours = cells[cells.len() - 1];
             if let Some(reason) = ours.strip_prefix("no: ") {
@@ -81,26 +81,9 @@ fn every_link_of_the_docs_leads_somewhere() {
     assert!(seen > 100, "only {seen} links were found");
 }
 
-/// The links of a cell: what they say and where they lead.
-fn links(cell: &str) -> Vec<(&str, &str)> {
-    let parts = cell.split('[').skip(1);
-    parts
-        .map(|part| {
-            let (name, rest) = part.split_once("](").expect("a link has a path");
-            let (path, _) = rest.split_once(')').expect("a link ends");
-            (name, path)
-        })
-        .collect()
-}
-
 /// Whether `name` is run as a test, by itself or in a contract that the file lists.
 fn is_test(path: &Path, name: &str) -> bool {
     let text = fs::read_to_string(path).unwrap_or_default();
     let is_listed = text.contains("macro_rules! ") && text.contains(&format!("    {name}\n"));
     is_listed || text.contains(&format!("#[test]\nfn {name}("))
-}
-
-fn root() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().expect("tests/ has a parent").to_path_buf()
 }
