@@ -53,7 +53,6 @@ pub fn hunt(budget: u64) {
         until: None,
         threads: 1,
         is_told: false,
-        has_trials: false,
         life: Life::default(),
     };
     if let (_, Some(failed)) = search.run() {

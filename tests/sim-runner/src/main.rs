@@ -38,9 +38,6 @@ struct Cli {
     /// Compare the hash of the seeds with that of another build of this program.
     #[arg(long, value_name = "PROGRAM")]
     same_as: Option<PathBuf>,
-    /// Print what a random life breaks whose checker is on trial, and go on, three times at most.
-    #[arg(long)]
-    trials: bool,
     /// Messages per life, in place of a draw.
     #[arg(long)]
     messages: Option<u64>,
@@ -133,7 +130,6 @@ fn run(
         until,
         threads: threads(cli),
         is_told: !cli.json,
-        has_trials: cli.trials && until.is_some(),
         life,
     };
     let (totals, failed) = search.run();
@@ -162,7 +158,6 @@ fn check_canary(life: Life) -> Result<(), String> {
         until: None,
         threads: 1,
         is_told: false,
-        has_trials: false,
         life: Life {
             has_canary: true,
             ..life

@@ -21,9 +21,6 @@ pub struct Search {
     pub threads: usize,
     /// Whether what it has come to is printed every ten seconds.
     pub is_told: bool,
-    /// Whether a broken promise whose checker is on trial is printed and no failure, as long as
-    /// there are few of them.
-    pub has_trials: bool,
     /// What is asked of each life.
     pub life: Life,
 }
@@ -42,7 +39,6 @@ impl Search {
     /// found.
     pub fn run(&self) -> (Totals, Option<Failed>) {
         let (next, is_over) = (AtomicU64::new(self.seeds.start), AtomicBool::new(false));
-        let trials = AtomicU64::new(0);
         let (totals, failed) = (Mutex::new(Totals::default()), Mutex::new(None::<Failed>));
         let began = Instant::now();
         let worker = || {
@@ -56,16 +52,6 @@ impl Search {
                 for seed in first..end {
                     match run_seed(seed, self.life) {
                         Ok(tally) => chunk.add(&tally),
-                        Err(violation)
-                            if self.has_trials
-                                && ON_TRIAL.contains(&violation.invariant)
-                                && trials.fetch_add(1, Ordering::Relaxed) < TRIALS_MAX =>
-                        {
-                            eprintln!(
-                                "SIM_TRIAL seed={seed} {violation}: the consumer or the checker is \
-                                 wrong; look with --replay {seed}"
-                            );
-                        }
                         Err(violation) => {
                             is_over.store(true, Ordering::Relaxed);
                             let mut failed = lock(&failed);
@@ -132,22 +118,6 @@ pub fn shrink_seed(failed: &Failed, life: Life, tries: usize) -> Found {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Promises whose checkers were wrong themselves now and then, once in some ten thousand lives.
-const ON_TRIAL: &[&str] = &[
-    "extended in time",
-    "key order",
-    "lease shown",
-    "lost is lost",
-    "newest lease",
-    "rate",
-    "settled in time",
-    "timeout kept",
-    "verdict kept",
-];
-
-/// How many of their alarms a search bears: a consumer that is really wrong gives more.
-const TRIALS_MAX: u64 = 3;
 
 /// How many seeds a thread takes at a time.
 const CHUNK: u64 = 16;

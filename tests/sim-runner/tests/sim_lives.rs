@@ -72,7 +72,6 @@ fn another_process_has_the_same_hash_of_everything() {
         until: None,
         threads: 1,
         is_told: false,
-        has_trials: false,
         life: Life::default(),
     };
     let (totals, failed) = search.run();
