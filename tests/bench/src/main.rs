@@ -46,9 +46,9 @@ struct Arguments {
     #[arg(long, hide = true, value_name = "STAGE")]
     in_hand: Option<String>,
 
-    /// How often, with `--under-callgrind`, and of how many messages, with `--in-hand`.
+    /// How many bursts, with `--under-callgrind`, or messages, with `--in-hand`.
     #[arg(long, hide = true, default_value_t = 1)]
-    bursts: u64,
+    count: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,10 +82,10 @@ fn main() -> ExitCode {
 /// Runs the suites asked for, printing each case as soon as it is measured.
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(peer) = &arguments.under_callgrind {
-        return bridge::under_callgrind(peer, arguments.bursts);
+        return bridge::under_callgrind(peer, arguments.count);
     }
     if let Some(stage) = &arguments.in_hand {
-        return engine::print_bytes(stage, arguments.bursts);
+        return engine::print_bytes(stage, arguments.count);
     }
     let effort = if arguments.quick {
         Effort::QUICK

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a benchmark may fail with: it is told to a person and ends the program.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
@@ -66,49 +66,35 @@ pub(crate) struct Sample {
 }
 
 /// What a value means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Wall nanoseconds per message; less is better.
-    #[serde(rename = "ns/msg")]
     NanosPerMessage,
     /// Processor nanoseconds per message; less is better.
-    #[serde(rename = "cpu ns/msg")]
     CpuNanosPerMessage,
     /// Wall nanoseconds per call; less is better.
-    #[serde(rename = "ns/call")]
     NanosPerCall,
     /// Processor nanoseconds per lease extension; less is better.
-    #[serde(rename = "cpu ns/extension")]
     CpuNanosPerExtension,
     /// Messages per second; more is better.
-    #[serde(rename = "msg/s")]
     MessagesPerSecond,
     /// Wall nanoseconds from a push to the woken consumer; less is better.
-    #[serde(rename = "ns/wake")]
     NanosPerWake,
     /// Allocations per message, the message's own apart; less is better.
-    #[serde(rename = "allocs/msg")]
     AllocationsPerMessage,
     /// Resident bytes per message; less is better.
-    #[serde(rename = "B/msg")]
     BytesPerMessage,
     /// Processor nanoseconds of a poll; less is better.
-    #[serde(rename = "cpu ns/poll")]
     NanosPerPoll,
     /// How many times what it is compared with; less is better.
-    #[serde(rename = "x")]
     Times,
     /// Seconds of a processor per second; less is better.
-    #[serde(rename = "cores")]
     Cores,
     /// Instructions per message; less is better.
-    #[serde(rename = "instr/msg")]
     InstructionsPerMessage,
     /// Calls of the broker; less is better.
-    #[serde(rename = "calls")]
     Calls,
     /// Processor milliseconds for all of it; less is better.
-    #[serde(rename = "cpu ms")]
     CpuMilliseconds,
 }
 
@@ -185,6 +171,12 @@ pub(crate) struct Row {
     pub(crate) median_ns: Option<f64>,
 }
 
+impl Serialize for Unit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// Runs `peers` in turns, `n` messages each time, after a short turn each to warm up.
 ///
 /// # Errors
@@ -228,6 +220,29 @@ pub(crate) fn interleave_values(
     let rows = peers.iter().zip(values);
     Ok(rows
         .map(|((peer, _), values)| row(case, peer, n, unit, values))
+        .collect())
+}
+
+/// Cases of ours alone that one run gives the values of together.
+///
+/// # Errors
+///
+/// The first failure of a run.
+pub(crate) fn together<const CASES: usize>(
+    cases: [(&str, Unit); CASES],
+    n: u64,
+    effort: Effort,
+    run: impl Fn(u64) -> Result<[f64; CASES], Failure>,
+) -> Result<Vec<Row>, Failure> {
+    let mut columns = [const { Vec::new() }; CASES];
+    for _ in 0..effort.repeats {
+        for (column, value) in columns.iter_mut().zip(run(n)?) {
+            column.push(value);
+        }
+    }
+    let cases = cases.into_iter().zip(columns);
+    Ok(cases
+        .map(|((case, unit), values)| row(case, OURS, n, unit, values))
         .collect())
 }
 

@@ -25,11 +25,8 @@ enum Demand {
 
 use Demand::{AtLeast, AtMost, Beats, BeatsBest, Within};
 
-/// Every target whose case was measured, one line each: met or not, or that the peer was absent.
-///
-/// # Examples
-///
-/// A case that was not measured has no line.
+/// Every target whose case was measured, one line each: met or not, or that the peer was absent. A
+/// case that was not measured has no line.
 pub(crate) fn render(rows: &[Row]) -> String {
     let mut lines = String::new();
     for target in TARGETS {

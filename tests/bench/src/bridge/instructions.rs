@@ -59,7 +59,7 @@ fn count(peer: &str, bursts: u64) -> Result<u64, Failure> {
         .arg(format!("--toggle-collect=*{COUNTED}*"))
         .arg(env::current_exe()?)
         .args(["instructions", "--under-callgrind", peer])
-        .args(["--bursts", &bursts.to_string()])
+        .args(["--count", &bursts.to_string()])
         .output()
         .map_err(|error| format!("valgrind does not start: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);

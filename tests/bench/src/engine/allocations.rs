@@ -1,13 +1,12 @@
 //! What the engine allocates per message once it is warm, without what the broker allocates.
 
-use alloc_counter::count_alloc;
-use futures::executor::block_on;
-use mayhem_core::{Consumer, Delivery, FanOut};
-use mayhem_smol::SmolClock;
 use std::sync::Arc;
 
+use alloc_counter::count_alloc;
+use futures::executor::block_on;
+
 use super::broker::MemoryBroker;
-use super::{LEASE, OUTSTANDING, branch};
+use super::{LEASE, OUTSTANDING, consume};
 use crate::measure::{Effort, Failure, OURS, Row, Unit, interleave_values};
 
 /// The handler of the engine's own case, which allocates nothing.
@@ -29,20 +28,7 @@ fn run(n: u64) -> Result<f64, Failure> {
 
 fn count(n: u64) -> Result<f64, Failure> {
     let broker = Arc::new(MemoryBroker::with_messages(n, OUTSTANDING, LEASE));
-    let consumer = Consumer::builder()
-        .broker(Arc::clone(&broker))
-        .clock(SmolClock)
-        .handler(async |delivery: &Delivery| {
-            let branches = FanOut::new(delivery)
-                .branch("restart", branch(delivery.payload()))
-                .branch("record", branch(delivery.payload()));
-            branches.join().await.verdict()
-        })
-        .concurrency(OUTSTANDING)
-        .prefetch(OUTSTANDING)
-        .lease(LEASE)
-        .build();
-    let ((allocated, grown, _), report) = count_alloc(|| block_on(consumer.run()));
+    let ((allocated, grown, _), report) = count_alloc(|| block_on(consume(Arc::clone(&broker))));
     if report.totals.acked != n {
         return Err(format!("{n} messages, but: {report:?}").into());
     }

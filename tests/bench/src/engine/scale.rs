@@ -13,7 +13,7 @@ use mayhem_smol::SmolClock;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::broker::MemoryBroker;
-use crate::measure::{Effort, Failure, OURS, Row, Unit, interleave_values, row};
+use crate::measure::{Effort, Failure, OURS, Row, Unit, interleave_values, together};
 
 /// Every message has its handler.
 const RUNNING: &str = "running";
@@ -47,21 +47,14 @@ pub(crate) fn memory(effort: Effort) -> Result<Vec<Row>, Failure> {
 
 /// Processor time of single polls of `run()`, while it keeps the leases of waiting messages.
 pub(crate) fn polls(effort: Effort) -> Result<Vec<Row>, Failure> {
-    let n = effort.count(IN_HAND);
-    let mut columns = [const { Vec::new() }; 3];
-    for _ in 0..effort.repeats {
+    let cases = ["engine_poll_p50", "engine_poll_p99", "engine_poll_max"];
+    let cases = cases.map(|case| (case, Unit::NanosPerPoll));
+    together(cases, effort.count(IN_HAND), effort, |n| {
         let mut times = poll_times(n)?;
         times.sort_unstable();
-        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] as f64;
-        for (column, share) in columns.iter_mut().zip([0.5, 0.99, 1.0]) {
-            column.push(at(share));
-        }
-    }
-    let cases = ["engine_poll_p50", "engine_poll_p99", "engine_poll_max"];
-    let rows = cases.into_iter().zip(columns);
-    Ok(rows
-        .map(|(case, values)| row(case, OURS, n, Unit::NanosPerPoll, values))
-        .collect())
+        let last = (times.len() - 1) as f64;
+        Ok([0.5, 0.99, 1.0].map(|share| times[(last * share) as usize] as f64))
+    })
 }
 
 /// Takes the measure in a process of its own: what one run gave back to the allocator the next
@@ -69,7 +62,7 @@ pub(crate) fn polls(effort: Effort) -> Result<Vec<Row>, Failure> {
 fn bytes_in_a_process(n: u64, stage: &str) -> Result<f64, Failure> {
     let program = std::env::current_exe()?;
     let output = Command::new(program)
-        .args(["engine", "--in-hand", stage, "--bursts", &n.to_string()])
+        .args(["engine", "--in-hand", stage, "--count", &n.to_string()])
         .output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());

@@ -13,7 +13,7 @@ use mayhem_core::{
 };
 use mayhem_sim::{SimClock, Simulation};
 
-use crate::measure::{Effort, Failure, OURS, Row, Unit, processor_time, row};
+use crate::measure::{Effort, Failure, Row, Unit, processor_time, together};
 
 /// The lease, as long as a consumer's is by default.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
@@ -30,31 +30,18 @@ const EXTEND_COUNT_MAX: usize = 2500;
 /// The most settlements in one call, as it takes them too.
 const SETTLE_COUNT_MAX: usize = 2500;
 
-/// What one run showed.
-struct Kept {
-    calls_to_fewest: f64,
-    peak_to_mean: f64,
-    cores: f64,
-}
-
 /// One consumer that holds every lease; virtual seconds, and the processor time that they took.
 pub(crate) fn keep(effort: Effort) -> Result<Vec<Row>, Failure> {
-    let n = effort.count(1_000_000);
-    let mut runs = Vec::with_capacity(effort.repeats);
-    for _ in 0..effort.repeats {
-        runs.push(run(n)?);
-    }
-    let case = |name: &str, unit: Unit, value: fn(&Kept) -> f64| {
-        row(name, OURS, n, unit, runs.iter().map(value).collect())
-    };
-    Ok(vec![
-        case("lease_calls", Unit::Times, |kept| kept.calls_to_fewest),
-        case("lease_calls_peak", Unit::Times, |kept| kept.peak_to_mean),
-        case("lease_upkeep", Unit::Cores, |kept| kept.cores),
-    ])
+    let cases = [
+        ("lease_calls", Unit::Times),
+        ("lease_calls_peak", Unit::Times),
+        ("lease_upkeep", Unit::Cores),
+    ];
+    together(cases, effort.count(1_000_000), effort, run)
 }
 
-fn run(n: u64) -> Result<Kept, Failure> {
+/// How many times as many calls as are enough, the most of a second by the mean, and the cores.
+fn run(n: u64) -> Result<[f64; 3], Failure> {
     let count = usize::try_from(n)?;
     let simulation = Simulation::new(1);
     let clock = simulation.clock();
@@ -96,11 +83,11 @@ fn run(n: u64) -> Result<Kept, Failure> {
         by_second[((*at - Instant::ZERO) - REST).as_secs() as usize] += 1;
     }
     let peak = by_second.iter().max().copied().unwrap_or(0);
-    Ok(Kept {
-        calls_to_fewest: calls.len() as f64 / fewest,
-        peak_to_mean: f64::from(peak) * seconds / calls.len().max(1) as f64,
-        cores: time.as_secs_f64() / seconds,
-    })
+    Ok([
+        calls.len() as f64 / fewest,
+        f64::from(peak) * seconds / calls.len().max(1) as f64,
+        time.as_secs_f64() / seconds,
+    ])
 }
 
 /// Leases everything it has at once, answers at once, and notes when it is called.

@@ -9,7 +9,7 @@ use mayhem_core::{Consumer, Delivery, Plan, Verdict};
 use mayhem_sim::Simulation;
 
 use super::kept::{CountingBroker, LEASE};
-use crate::measure::{Effort, Failure, OURS, Row, Unit, processor_time, row};
+use crate::measure::{Effort, Failure, Row, Unit, processor_time, together};
 
 /// How many handlers run.
 const RUNNING: usize = 1000;
@@ -20,31 +20,14 @@ const STOP: Duration = Duration::from_secs(45);
 /// When the handlers end, which are let finish: some time after all the others.
 const END: Duration = Duration::from_secs(55);
 
-/// What one run showed.
-struct Released {
-    calls: f64,
-    milliseconds: f64,
-}
-
 /// One consumer, in virtual time; every delivery has to be accounted for.
 pub(crate) fn release(effort: Effort) -> Result<Vec<Row>, Failure> {
-    let n = effort.count(1_000_000);
-    let mut runs = Vec::with_capacity(effort.repeats);
-    for _ in 0..effort.repeats {
-        runs.push(run(n)?);
-    }
-    let case = |name: &str, unit: Unit, value: fn(&Released) -> f64| {
-        row(name, OURS, n, unit, runs.iter().map(value).collect())
-    };
-    Ok(vec![
-        case("stop_calls", Unit::Calls, |released| released.calls),
-        case("stop", Unit::CpuMilliseconds, |released| {
-            released.milliseconds
-        }),
-    ])
+    let cases = [("stop_calls", Unit::Calls), ("stop", Unit::CpuMilliseconds)];
+    together(cases, effort.count(1_000_000), effort, run)
 }
 
-fn run(n: u64) -> Result<Released, Failure> {
+/// In how many calls, and in how many milliseconds.
+fn run(n: u64) -> Result<[f64; 2], Failure> {
     let count = usize::try_from(n)?;
     let simulation = Simulation::new(1);
     let clock = simulation.clock();
@@ -79,8 +62,5 @@ fn run(n: u64) -> Result<Released, Failure> {
     if !is_whole || !is_done || report.totals.acked != running || !report.is_balanced() {
         return Err(format!("{n} leases, {stats:?}, but: {report:?}").into());
     }
-    Ok(Released {
-        calls: broker.releases() as f64,
-        milliseconds: time.as_secs_f64() * 1e3,
-    })
+    Ok([broker.releases() as f64, time.as_secs_f64() * 1e3])
 }
