@@ -143,6 +143,11 @@ impl<M: Mode> RigOf<M> {
             .count()
     }
 
+    /// How many leases were lost.
+    pub(crate) fn lost(&self) -> usize {
+        self.count(|event| matches!(event, Event::LeaseLost(_)))
+    }
+
     pub(crate) fn polls(&self) -> usize {
         self.flag.polls.load(Ordering::SeqCst)
     }

@@ -1,17 +1,13 @@
 use std::time::Duration;
 
 use super::testing::{Rig, millis, seconds};
-use crate::{Delivery, Event, Handler, Report, Verdict};
+use crate::{Delivery, Handler, Report, Verdict};
 
 const MIN: Duration = Duration::from_secs(10);
 const MAX: Duration = Duration::from_secs(600);
 
-fn lost(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::LeaseLost(_)))
-}
-
 /// Sleeps as long as the id of the message says, in seconds.
-fn sleeper(rig: &Rig) -> impl Handler + use<> {
+fn sleeper_by_id(rig: &Rig) -> impl Handler + use<> {
     let clock = rig.clock.clone();
     async move |delivery: &Delivery| {
         let count = delivery.id().as_str().split('-').next().expect("a part");
@@ -30,7 +26,7 @@ fn ramp(rig: &mut Rig, is_adaptive: bool) -> Option<Report> {
     } else {
         builder.lease(MIN)
     };
-    rig.start(builder.handler(sleeper(rig)).build().run());
+    rig.start(builder.handler(sleeper_by_id(rig)).build().run());
     for step in 0..600 {
         rig.broker.with(|state| {
             let round_trip = millis(1 + step * 100);
@@ -47,7 +43,7 @@ fn calls_that_become_slower_and_slower_lose_no_lease() {
 
     let report = ramp(&mut rig, true).expect("every handler has ended");
 
-    assert_eq!((lost(&rig), report.totals.acked), (0, 10));
+    assert_eq!((rig.lost(), report.totals.acked), (0, 10));
     assert_eq!(report.totals.received, 10, "each was delivered once");
 }
 
@@ -58,7 +54,7 @@ fn a_fixed_lease_would_have_been_lost_then() {
     // Whether it has ended by now does not matter.
     drop(ramp(&mut rig, false));
     rig.abort();
-    assert!(lost(&rig) > 0);
+    assert!(rig.lost() > 0);
 }
 
 #[test]
@@ -67,7 +63,7 @@ fn no_extension_makes_a_lease_shorter() {
     rig.broker.with(|state| state.ends = false);
     // Slow ones make leases long; then only quick ones come, and a lease is short again.
     rig.broker.publish(["300-a", "300-b", "1000-c"]);
-    let handler = sleeper(&rig);
+    let handler = sleeper_by_id(&rig);
     let builder = rig.builder().lease_adaptive(MIN..=MAX).handler(handler);
     let consumer = builder.build();
     let control = consumer.control();
@@ -85,7 +81,7 @@ fn no_extension_makes_a_lease_shorter() {
         "{long:?}, {short:?}"
     );
     assert_eq!(rig.broker.with(|state| state.shortened), 0);
-    assert_eq!(lost(&rig), 0);
+    assert_eq!(rig.lost(), 0);
 }
 
 #[test]
@@ -99,8 +95,8 @@ fn handlers_that_take_long_need_few_extensions() {
         } else {
             builder.lease(MIN)
         };
-        let report = rig.run(builder.handler(sleeper(&rig)).build().run());
-        assert_eq!((lost(&rig), report.totals.acked), (0, 20));
+        let report = rig.run(builder.handler(sleeper_by_id(&rig)).build().run());
+        assert_eq!((rig.lost(), report.totals.acked), (0, 20));
         report.totals.extended
     };
 
@@ -114,7 +110,7 @@ fn a_lease_shorter_than_the_margin_is_extended_at_receipt_and_others_at_half() {
         state.ends = false;
         state.extend_delay = seconds(3);
     });
-    let handler = sleeper(&rig);
+    let handler = sleeper_by_id(&rig);
     let builder = rig.builder().lease_adaptive(MIN..=MAX).handler(handler);
     rig.start(builder.build().run());
     let calls = |rig: &Rig| rig.broker.with(|state| state.extend_batches.len());
@@ -131,14 +127,14 @@ fn a_lease_shorter_than_the_margin_is_extended_at_receipt_and_others_at_half() {
     rig.broker.publish(["100-b"]);
     assert!(rig.advance(seconds(1)).is_none());
     assert_eq!(calls(&rig), before + 1, "at once");
-    assert_eq!(lost(&rig), 0);
+    assert_eq!(rig.lost(), 0);
 }
 
 #[test]
 fn what_is_being_extended_is_not_lost_by_a_stop() {
     let mut rig = Rig::new();
     rig.broker.publish(["40-a", "40-b"]);
-    let handler = sleeper(&rig);
+    let handler = sleeper_by_id(&rig);
     let builder = rig.builder().lease_adaptive(MIN..=MAX).handler(handler);
     let consumer = builder.build();
     let control = consumer.control();
@@ -151,5 +147,5 @@ fn what_is_being_extended_is_not_lost_by_a_stop() {
     });
     let report = rig.finish();
 
-    assert_eq!((report.totals.acked, lost(&rig)), (2, 0));
+    assert_eq!((report.totals.acked, rig.lost()), (2, 0));
 }

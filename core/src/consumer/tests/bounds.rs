@@ -3,9 +3,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::{pending, poll_fn};
+use futures::future::poll_fn;
 
-use super::testing::{Rig, seconds};
+use super::testing::{Rig, endless, seconds};
 use crate::{Delivery, Plan, Verdict};
 
 /// More messages than one poll may look at, ten times over.
@@ -29,9 +29,8 @@ fn rig() -> Rig {
 #[test]
 fn a_large_batch_is_taken_up_a_part_at_a_time() {
     let mut rig = rig();
-    let handler = async |_: &Delivery| pending::<Verdict>().await;
     let builder = rig.builder().concurrency(MANY).prefetch(MANY);
-    let consumer = builder.handler(handler).build();
+    let consumer = builder.handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
 
@@ -74,9 +73,8 @@ fn handlers_that_are_always_awake_take_turns_and_leave_room_for_others() {
 #[test]
 fn a_large_answer_to_an_extension_is_applied_a_part_at_a_time() {
     let mut rig = rig();
-    let handler = async |_: &Delivery| pending::<Verdict>().await;
     let builder = rig.builder().concurrency(1).prefetch(MANY);
-    let consumer = builder.handler(handler).build();
+    let consumer = builder.handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -92,9 +90,8 @@ fn a_large_answer_to_an_extension_is_applied_a_part_at_a_time() {
 #[test]
 fn a_stop_releases_and_cancels_a_part_at_a_time_and_misses_nobody() {
     let mut rig = rig();
-    let handler = async |_: &Delivery| pending::<Verdict>().await;
     let builder = rig.builder().concurrency(MANY / 2).prefetch(MANY);
-    let consumer = builder.handler(handler).build();
+    let consumer = builder.handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());

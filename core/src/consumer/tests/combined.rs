@@ -1,64 +1,26 @@
 // Every feature at a time, drawn by a seed, beside a broker and an operator that do whatever they
 // may.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures::future::pending;
 
-use super::testing::{Fault, Rig, Unhandled, millis, seconds};
+use super::testing::{Fault, Rig, Touchy, Turns, Unhandled, millis, seconds};
 use crate::control::lock;
 use crate::{
     Broker, Builder, Clock, Control, Delivery, Message, NackedHead, OrderKey, Outcome, Plan, Rate,
     Report, Settle, Stats, Timeout, Totals, Verdict,
 };
 
-/// What handlers did: how many run of each key, and how many ends of each kind there were.
+/// What handlers did: who ran, and how many ends of each kind there were.
 #[derive(Default)]
 struct Deeds {
-    running: HashMap<String, usize>,
-    /// How often a handler began while another one of its key ran.
-    overlaps: usize,
+    turns: Turns,
     acks: u64,
     dead: u64,
     failures: u64,
-}
-
-/// A handler that runs.
-struct Running {
-    deeds: Arc<Mutex<Deeds>>,
-    key: Option<String>,
-    /// Panics when the handler is cancelled.
-    is_touchy: bool,
-}
-
-impl Running {
-    fn new(deeds: &Arc<Mutex<Deeds>>, key: Option<String>, is_touchy: bool) -> Self {
-        if let Some(key) = &key {
-            let mut deeds = lock(deeds);
-            let count = deeds.running.entry(key.clone()).or_default();
-            *count += 1;
-            let is_overlap = *count > 1;
-            deeds.overlaps += usize::from(is_overlap);
-        }
-        let deeds = Arc::clone(deeds);
-        Self {
-            deeds,
-            key,
-            is_touchy,
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            *lock(&self.deeds).running.entry(key.clone()).or_default() -= 1;
-        }
-        assert!(!self.is_touchy, "a destructor panics");
-    }
 }
 
 /// The key of `7-2` is 7, and 0 is none.
@@ -146,7 +108,9 @@ async fn handle<C: Clock>(
     deeds: &Arc<Mutex<Deeds>>,
 ) -> Verdict {
     let key = key_of(delivery.id().as_str());
-    let _running = Running::new(deeds, key, kind == 9);
+    let turns = lock(deeds).turns.clone();
+    let _turn = key.map(|key| turns.take(key));
+    let _touchy = (kind == 9).then(|| Touchy);
     if kind == 0 {
         let sleep = clock.sleep_until(clock.now() + pause);
         drop(delivery.shield(sleep));
@@ -254,7 +218,7 @@ fn live(seed: u64) {
         .with(|state| state.at_close.len() + state.at_hold.len());
     assert_eq!(gone + rig.broker.left() + late, count, "seed {seed}");
     let deeds = lock(&deeds);
-    assert!(!is_ordered || deeds.overlaps == 0, "seed {seed}");
+    assert!(!is_ordered || deeds.turns.overlaps() == 0, "seed {seed}");
     let acked = done(|settle| *settle == Settle::Ack);
     assert!(acked as u64 <= deeds.acks, "seed {seed}");
 }
@@ -302,10 +266,7 @@ fn check_end(seed: u64, report: &Report, stats: Stats, deeds: &Deeds) {
     let reasons = deeds.dead + deeds.failures + timed_out + panicked + poisoned;
     assert!(dead_lettered <= reasons, "seed {seed}: {report:?}");
     assert_eq!(report.hooks.len(), 1, "seed {seed}");
-    assert!(
-        deeds.running.values().all(|count| *count == 0),
-        "seed {seed}"
-    );
+    assert!(deeds.turns.are_over(), "seed {seed}");
 }
 
 /// Everything that can be set, set or not.

@@ -1,16 +1,7 @@
 use std::time::Duration;
 
-use super::testing::{ManualClock, Rig, millis, seconds};
-use crate::{Delivery, Rate, Timeout, Verdict};
-
-/// Takes so long and succeeds.
-fn slow(clock: &ManualClock, pause: Duration) -> impl AsyncFn(&Delivery) -> Verdict + 'static {
-    let clock = clock.clone();
-    async move |_: &Delivery| {
-        clock.sleep(pause).await;
-        Verdict::Ack
-    }
-}
+use super::testing::{Rig, millis, seconds, sleeper};
+use crate::{Rate, Timeout};
 
 #[test]
 fn leases_of_a_millisecond_are_kept_without_spinning() {
@@ -20,7 +11,7 @@ fn leases_of_a_millisecond_are_kept_without_spinning() {
         rig.broker.publish(["a", "b", "c"]);
         rig.broker.with(|state| state.lease = millis(1));
         let builder = rig.builder().lease(millis(1));
-        let consumer = builder.handler(slow(&rig.clock, millis(20))).build();
+        let consumer = builder.handler(sleeper(&rig.clock, millis(20))).build();
 
         let report = rig.run(consumer.run());
 
@@ -36,7 +27,7 @@ fn adaptive_leases_of_a_millisecond_are_kept_without_spinning() {
     rig.broker.publish(["a", "b", "c"]);
     rig.broker.with(|state| state.lease = millis(1));
     let builder = rig.builder().lease_adaptive(millis(1)..=millis(1));
-    let consumer = builder.handler(slow(&rig.clock, millis(20))).build();
+    let consumer = builder.handler(sleeper(&rig.clock, millis(20))).build();
 
     let report = rig.run(consumer.run());
 
@@ -49,7 +40,7 @@ fn a_lease_for_ever_is_asked_for_once() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
     let builder = rig.builder().lease(Duration::MAX).lease_max(Duration::MAX);
-    let consumer = builder.handler(slow(&rig.clock, seconds(60))).build();
+    let consumer = builder.handler(sleeper(&rig.clock, seconds(60))).build();
 
     let report = rig.run(consumer.run());
 
@@ -66,7 +57,10 @@ fn a_broker_without_a_limit_of_its_batches_may_say_so() {
         state.caps.settle_count_max = usize::MAX;
         state.caps.extend_count_max = usize::MAX;
     });
-    let consumer = rig.builder().handler(slow(&rig.clock, seconds(60))).build();
+    let consumer = rig
+        .builder()
+        .handler(sleeper(&rig.clock, seconds(60)))
+        .build();
 
     let report = rig.run(consumer.run());
 
@@ -100,7 +94,7 @@ fn the_largest_settings_are_no_limits() {
         .lease_max(Duration::MAX)
         .handler_timeout(timeout)
         .rate(rate);
-    let consumer = builder.handler(slow(&rig.clock, seconds(60))).build();
+    let consumer = builder.handler(sleeper(&rig.clock, seconds(60))).build();
     let control = consumer.control();
     control.set_concurrency(usize::MAX);
 
@@ -133,7 +127,7 @@ fn the_least_settings_let_every_message_through() {
         .poison_after(0)
         .slow_poll(Duration::ZERO)
         .rate(rate);
-    let consumer = builder.handler(slow(&rig.clock, millis(10))).build();
+    let consumer = builder.handler(sleeper(&rig.clock, millis(10))).build();
 
     let report = rig.run(consumer.run());
 

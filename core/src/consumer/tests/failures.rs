@@ -4,7 +4,7 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
-use super::testing::{Fault, LocalSpawn, Rig, millis, seconds};
+use super::testing::{Fault, LocalSpawn, Rig, ack, millis, seconds, sleeper};
 use crate::control::lock;
 use crate::{Clock, Delivery, Event, Failure, Verdict};
 
@@ -15,12 +15,7 @@ fn a_receive_that_fails_for_now_is_tried_again_after_a_while() {
     rig.broker
         .with(|state| state.receive_faults.extend([Fault::Retryable; 3]));
 
-    let report = rig.run(
-        rig.builder()
-            .handler(async |_: &Delivery| Verdict::Ack)
-            .build()
-            .run(),
-    );
+    let report = rig.run(rig.builder().handler(ack).build().run());
 
     assert_eq!(report.totals.acked, 1);
     assert!(rig.clock.now().as_nanos() >= 300_000_000, "no hot loop");
@@ -90,11 +85,7 @@ fn an_extend_that_fails_for_good_stops_the_consumer() {
     rig.broker.publish(["a"]);
     rig.broker
         .with(|state| state.extend_faults.push_back(Fault::Permanent));
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(1000)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(1000));
 
     let report = rig.run(rig.builder().handler(handler).build().run());
 
@@ -116,12 +107,7 @@ fn a_panicking_observer_stops_the_consumer_and_loses_nothing() {
         assert!(!matches!(event, Event::Acked(_)), "a planned panic");
     });
 
-    let report = rig.run(
-        builder
-            .handler(async |_: &Delivery| Verdict::Ack)
-            .build()
-            .run(),
-    );
+    let report = rig.run(builder.handler(ack).build().run());
 
     assert!(matches!(report.error, Some(Failure::ObserverPanicked(_))));
     assert_eq!(report.totals.acked, 2);

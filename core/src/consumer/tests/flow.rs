@@ -2,7 +2,7 @@ use fastrand::Rng;
 use futures::future::pending;
 
 use super::ordering::{key, ordered};
-use super::testing::{Rig, millis, seconds};
+use super::testing::{Rig, millis, seconds, sleeper};
 use crate::{Clock, Delivery, Event, Message, OrderKey, Plan, Rate, Settle, Verdict};
 
 /// Ids of so many bytes; the payload of a message is its id.
@@ -10,19 +10,11 @@ fn ids(count: usize, bytes: usize) -> impl Iterator<Item = String> {
     (0..count).map(move |n| format!("{n:0>bytes$}"))
 }
 
-fn sleeper(rig: &Rig) -> impl AsyncFn(&Delivery) -> Verdict + 'static {
-    let clock = rig.clock.clone();
-    async move |_: &Delivery| {
-        clock.sleep(seconds(1)).await;
-        Verdict::Ack
-    }
-}
-
 #[test]
 fn bytes_bound_what_is_in_hand_and_are_all_given_back() {
     let mut rig = Rig::new();
     rig.broker.publish(ids(100, 100));
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch_bytes(2000).concurrency(2);
     let consumer = builder.handler(handler).build();
     let control = consumer.control();
@@ -47,7 +39,7 @@ fn bytes_bound_what_is_in_hand_and_are_all_given_back() {
 fn the_intake_rests_until_a_fifth_is_free() {
     let mut rig = Rig::new();
     rig.broker.publish(ids(100, 8));
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch(20).concurrency(1);
     rig.start(builder.handler(handler).build().run());
     assert!(rig.settle().is_none());
@@ -64,7 +56,7 @@ fn the_intake_rests_until_a_fifth_is_free() {
 fn messages_larger_than_the_limit_pass_one_by_one() {
     let mut rig = Rig::new();
     rig.broker.publish(ids(5, 1000));
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let consumer = rig.builder().prefetch_bytes(100).handler(handler).build();
     let control = consumer.control();
     rig.start(consumer.run());
@@ -84,7 +76,7 @@ fn what_a_broker_delivers_beyond_twice_the_limit_is_handed_back_newest_first() {
     let mut rig = Rig::new();
     rig.broker.publish(ids(30, 8));
     rig.broker.with(|state| state.overshoot = 3);
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch(10).concurrency(2);
     let consumer = builder.handler(handler).build();
     let control = consumer.control();
@@ -115,7 +107,7 @@ fn what_is_too_large_is_handed_back_while_there_is_enough_else() {
     let mut rig = Rig::new();
     rig.broker.publish(ids(4, 300));
     rig.broker.with(|state| state.overshoot = 1000);
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch_bytes(500).handler(handler);
     let consumer = builder.build();
     let control = consumer.control();
@@ -137,7 +129,7 @@ fn shedding_does_not_disturb_the_order_of_a_key() {
         .publish((0..30).map(|n| format!("{}-{n:02}", n % 3)));
     rig.broker.with(|state| state.overshoot = 3);
     let builder = ordered(&rig).prefetch(10).concurrency(4);
-    let handler = sleeper(&rig);
+    let handler = sleeper(&rig.clock, seconds(1));
     let report = rig.run(builder.handler(handler).build().run());
 
     assert!(report.totals.shed > 0);

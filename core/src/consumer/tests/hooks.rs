@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
-use super::testing::{Fault, ManualClock, Rig, seconds};
+use super::testing::{Fault, ManualClock, Rig, Touchy, ack, endless, seconds};
 use crate::control::lock;
 use crate::{Clock, Control, Delivery, HookEnd, HookOutcome, Phase, Plan, Report, Verdict};
 
@@ -36,10 +36,6 @@ fn outcomes(report: &Report) -> Vec<(&'static str, HookOutcome)> {
     hooks
         .map(|HookEnd { name, outcome }| (name, outcome))
         .collect()
-}
-
-async fn ack(_: &Delivery) -> Verdict {
-    Verdict::Ack
 }
 
 #[test]
@@ -86,17 +82,11 @@ fn hooks_run_in_their_order_when_all_is_settled_and_nothing_of_a_handler_is_left
 
 #[test]
 fn a_hook_that_hangs_fails_or_panics_keeps_none_of_the_others_from_running() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("a planned panic in a destructor");
-        }
-    }
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
     let log = Log::default();
     let bomb = async {
-        let _bomb = Bomb;
+        let _touchy = Touchy;
         pending().await
     };
 
@@ -149,8 +139,7 @@ fn a_third_stop_skips_the_hooks() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
     let log = Log::default();
-    let handler = async |_: &Delivery| pending().await;
-    let builder = rig.builder().handler(handler);
+    let builder = rig.builder().handler(endless);
     let consumer = builder
         .after_stop("flush", seconds(5), log.hook(&rig.clock, "flush"))
         .after_stop("close", seconds(5), log.hook(&rig.clock, "close"))

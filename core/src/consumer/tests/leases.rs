@@ -1,28 +1,20 @@
 use std::sync::{Arc, Mutex};
 
-use super::testing::{Fault, ManualClock, Rig, millis, seconds};
+use super::testing::{Fault, Rig, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Handler, Outcome, Plan, Verdict};
-
-/// Sleeps, then acks.
-fn sleeper(clock: &ManualClock, seconds_count: u64) -> impl Handler + use<> {
-    let clock = clock.clone();
-    async move |_: &Delivery| {
-        clock.sleep(seconds(seconds_count)).await;
-        Verdict::Ack
-    }
-}
-
-fn lost(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::LeaseLost(_)))
-}
+use crate::{Clock, Delivery, Event, Outcome, Plan, Verdict};
 
 #[test]
 fn a_handler_three_leases_long_is_delivered_once() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 30)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(30)))
+            .build()
+            .run(),
+    );
 
     let totals = report.totals;
     assert_eq!((totals.received, totals.acked, totals.expired), (1, 1, 0));
@@ -35,7 +27,7 @@ fn waiting_messages_are_kept_under_lease_as_well() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c", "d"]);
 
-    let handler = sleeper(&rig.clock, 20);
+    let handler = sleeper(&rig.clock, seconds(20));
     let report = rig.run(rig.builder().concurrency(1).handler(handler).build().run());
 
     assert_eq!((report.totals.received, report.totals.acked), (4, 4));
@@ -46,7 +38,7 @@ fn leases_that_came_together_are_extended_together() {
     let mut rig = Rig::new();
     rig.broker.publish((0..250).map(|n| n.to_string()));
 
-    let handler = sleeper(&rig.clock, 7);
+    let handler = sleeper(&rig.clock, seconds(7));
     let report = rig.run(
         rig.builder()
             .concurrency(250)
@@ -141,7 +133,7 @@ fn no_nack_is_sent_for_a_lost_lease() {
         ),
         (1, 0, 1)
     );
-    assert_eq!(lost(&rig), 1);
+    assert_eq!(rig.lost(), 1);
     assert_eq!(rig.broker.settled().len(), 1);
 }
 
@@ -203,7 +195,12 @@ fn a_failing_extension_is_tried_again_while_the_lease_lasts() {
     rig.broker
         .with(|state| state.extend_faults.extend([Fault::Retryable, Fault::Lost]));
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 12)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(12)))
+            .build()
+            .run(),
+    );
 
     assert_eq!((report.totals.acked, report.totals.expired), (1, 0));
     assert_eq!(
@@ -225,9 +222,14 @@ fn an_extension_that_never_answers_loses_only_its_lease() {
     rig.broker
         .with(|state| state.extend_faults.push_back(Fault::Hang));
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 12)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(12)))
+            .build()
+            .run(),
+    );
 
-    assert_eq!(lost(&rig), 1);
+    assert_eq!(rig.lost(), 1);
     assert_eq!((report.totals.expired, report.totals.acked), (1, 1));
 }
 
@@ -258,7 +260,7 @@ fn the_deadline_counts_from_when_the_extension_was_sent() {
 fn prefetch_bounds_what_is_in_hand() {
     let mut rig = Rig::new();
     rig.broker.publish((0..100).map(|n| n.to_string()));
-    let handler = sleeper(&rig.clock, 1);
+    let handler = sleeper(&rig.clock, seconds(1));
     let consumer = rig
         .builder()
         .prefetch(10)

@@ -1,7 +1,7 @@
 use futures::FutureExt;
 use futures::executor::LocalPool;
 
-use super::testing::{Fault, LocalSpawn, Rig, millis, seconds};
+use super::testing::{Fault, LocalSpawn, Rig, ack, endless, millis, seconds, sleeper};
 use crate::{Clock, Delivery, Health, Instant, Plan, Verdict};
 
 const HEALTHY: Health = Health {
@@ -14,11 +14,7 @@ const HEALTHY: Health = Health {
 fn waiting_and_handling_are_measured_apart() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c"]);
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(2)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(2));
     let consumer = rig.builder().concurrency(1).handler(handler).build();
     let control = consumer.control();
 
@@ -79,11 +75,7 @@ fn a_call_of_extend_is_measured_and_what_it_left_of_the_leases() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
     rig.broker.with(|state| state.extend_latency = seconds(2));
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(9)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(9));
     let consumer = rig.builder().handler(handler).build();
     let control = consumer.control();
 
@@ -101,8 +93,7 @@ fn a_call_of_extend_is_measured_and_what_it_left_of_the_leases() {
 fn the_oldest_lease_and_the_first_to_end_are_shown_as_of_now() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |_: &Delivery| std::future::pending().await;
-    let consumer = rig.builder().lease_max(seconds(128)).handler(handler);
+    let consumer = rig.builder().lease_max(seconds(128)).handler(endless);
     let consumer = consumer.build();
     let control = consumer.control();
     rig.start(consumer.run());
@@ -126,7 +117,7 @@ fn the_oldest_lease_and_the_first_to_end_are_shown_as_of_now() {
 fn after_its_end_a_consumer_shows_nothing_in_hand() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
-    let consumer = rig.builder().handler(async |_: &Delivery| Verdict::Ack);
+    let consumer = rig.builder().handler(ack);
     let consumer = consumer.build();
     let control = consumer.control();
 
@@ -149,8 +140,7 @@ fn after_its_end_a_consumer_shows_nothing_in_hand() {
 fn a_late_timer_is_measured() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |_: &Delivery| std::future::pending().await;
-    let consumer = rig.builder().handler(handler).build();
+    let consumer = rig.builder().handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -205,7 +195,7 @@ fn the_slowest_poll_is_measured_inline_and_spawned() {
 fn a_consumer_that_waits_for_messages_is_healthy() {
     let mut rig = Rig::new();
     rig.broker.with(|state| state.ends = false);
-    let consumer = rig.builder().handler(async |_: &Delivery| Verdict::Ack);
+    let consumer = rig.builder().handler(ack);
     let consumer = consumer.build();
     let control = consumer.control();
     assert!(!control.health().is_healthy(), "it has not begun");
@@ -223,8 +213,7 @@ fn the_stream_is_down_while_receive_fails_and_after_a_stop() {
         state.ends = false;
         state.receive_faults.extend([Fault::Retryable]);
     });
-    let handler = async |_: &Delivery| std::future::pending().await;
-    let consumer = rig.builder().handler(handler).build();
+    let consumer = rig.builder().handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
 
@@ -303,8 +292,7 @@ fn a_handler_that_blocks_its_thread_is_no_progress() {
 fn deliveries_of_which_none_is_settled_within_the_longest_lease_are_no_progress() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |_: &Delivery| std::future::pending().await;
-    let consumer = rig.builder().lease_max(seconds(60)).handler(handler);
+    let consumer = rig.builder().lease_max(seconds(60)).handler(endless);
     let consumer = consumer.build();
     let control = consumer.control();
     rig.start(consumer.run());

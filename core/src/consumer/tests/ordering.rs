@@ -1,8 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use futures::future::pending;
-
-use super::testing::{Fault, Rig, Unhandled, millis, seconds};
+use super::testing::{Fault, Rig, Unhandled, endless, millis, seconds};
 use crate::control::lock;
 use crate::{
     Broker, Builder, Clock, Delivery, Event, Message, NackedHead, OrderKey, Plan, Settle, Verdict,
@@ -235,13 +233,7 @@ fn a_stop_releases_every_key_in_its_order() {
     let mut rig = Rig::new();
     rig.broker
         .publish(["a-1", "b-1", "a-2", "b-2", "a-3", "c-1", "c-2"]);
-    let consumer = ordered(&rig)
-        .concurrency(1)
-        .handler(async |_: &Delivery| {
-            pending::<()>().await;
-            Verdict::Ack
-        })
-        .build();
+    let consumer = ordered(&rig).concurrency(1).handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());

@@ -1,8 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use futures::future::pending;
-
-use super::testing::{Fault, Rig, seconds};
+use super::testing::{Fault, Rig, endless, seconds};
 use crate::control::lock;
 use crate::{Clock, Delivery, Event, Failure, Instant, Plan, Settle, Verdict};
 
@@ -127,14 +125,7 @@ fn a_stop_goes_through_a_pause() {
 fn a_stop_in_a_pause_releases_what_was_kept() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c"]);
-    let consumer = rig
-        .builder()
-        .concurrency(1)
-        .handler(async |_: &Delivery| {
-            pending::<()>().await;
-            Verdict::Ack
-        })
-        .build();
+    let consumer = rig.builder().concurrency(1).handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());

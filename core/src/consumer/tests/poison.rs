@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::pending;
 
-use super::testing::{Fault, Rig, millis, seconds};
+use super::testing::{Fault, Rig, ack, millis, seconds, sleeper};
 use crate::control::lock;
 use crate::{Clock, Delivery, Event, Outcome, Plan, Settle, Verdict};
 
@@ -66,11 +66,7 @@ fn a_message_that_crashed_each_of_its_consumers_is_dead_lettered_and_not_started
 fn a_message_that_outlives_each_of_its_leases_is_dead_lettered_in_the_end() {
     let mut rig = Rig::new();
     rig.broker.publish(["slow"]);
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(30)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(30));
 
     let builder = rig.builder().lease_max(seconds(20)).max_deliveries(2);
     let report = rig.run(builder.prefetch(1).handler(handler).build().run());
@@ -130,10 +126,9 @@ fn a_message_whose_acks_cannot_be_told_is_not_poison() {
     rig.broker.publish(["a"]);
     rig.broker
         .with(|state| state.settle_faults.extend([Fault::Retryable; 60]));
-    let handler = async |_: &Delivery| Verdict::Ack;
 
     let builder = rig.builder().max_deliveries(2).prefetch(1);
-    let report = rig.run(builder.handler(handler).build().run());
+    let report = rig.run(builder.handler(ack).build().run());
 
     assert!(report.totals.expired > 2, "{:?}", report.totals);
     assert_eq!((report.totals.acked, report.totals.poisoned), (1, 0));
@@ -201,8 +196,7 @@ fn poison_that_comes_while_the_consumer_stops_is_handed_back() {
         state.ends = false;
         state.at_close = vec![("poison".to_owned(), 99)];
     });
-    let handler = async |_: &Delivery| Verdict::Ack;
-    let consumer = rig.builder().handler(handler).build();
+    let consumer = rig.builder().handler(ack).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());

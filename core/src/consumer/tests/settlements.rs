@@ -1,22 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::testing::{Fault, ManualClock, Rig, millis, seconds};
+use super::testing::{Fault, Rig, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Handler, Outcome, Settle, Verdict};
-
-/// Sleeps, then acks.
-fn sleeper(clock: &ManualClock, seconds_count: u64) -> impl Handler + use<> {
-    let clock = clock.clone();
-    async move |_: &Delivery| {
-        clock.sleep(seconds(seconds_count)).await;
-        Verdict::Ack
-    }
-}
-
-fn lost(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::LeaseLost(_)))
-}
+use crate::{Clock, Delivery, Outcome, Settle, Verdict};
 
 #[test]
 fn an_ack_does_not_queue_behind_an_extension_and_is_not_undone_by_it() {
@@ -24,7 +11,12 @@ fn an_ack_does_not_queue_behind_an_extension_and_is_not_undone_by_it() {
     rig.broker.publish(["a"]);
     rig.broker.with(|state| state.extend_latency = seconds(4));
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 6)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(6)))
+            .build()
+            .run(),
+    );
 
     assert_eq!(report.totals.acked, 1);
     assert_eq!(rig.clock.now().as_nanos(), 6_000_000_000);
@@ -77,7 +69,7 @@ fn an_ack_that_finds_no_lease_is_a_lost_lease() {
 
     let report = rig.run(rig.builder().prefetch(1).handler(handler).build().run());
 
-    assert_eq!(lost(&rig), 1);
+    assert_eq!(rig.lost(), 1);
     assert_eq!((report.totals.expired, report.totals.acked), (1, 1));
 }
 
@@ -113,7 +105,12 @@ fn a_failing_settlement_is_tried_again_until_the_lease_ends() {
     rig.broker
         .with(|state| state.settle_faults.extend([Fault::Retryable; 3]));
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 1)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(1)))
+            .build()
+            .run(),
+    );
 
     assert_eq!((report.totals.acked, rig.broker.settled().len()), (1, 1));
 
@@ -126,13 +123,13 @@ fn a_failing_settlement_is_tried_again_until_the_lease_ends() {
     let report = rig.run(
         rig.builder()
             .prefetch(1)
-            .handler(sleeper(&rig.clock, 1))
+            .handler(sleeper(&rig.clock, seconds(1)))
             .build()
             .run(),
     );
 
     assert_eq!((report.totals.acked, report.totals.expired), (1, 1));
-    assert_eq!(lost(&rig), 1);
+    assert_eq!(rig.lost(), 1);
 }
 
 #[test]
@@ -144,7 +141,12 @@ fn a_short_answer_is_asked_for_again() {
         state.extend_faults.push_back(Fault::Short);
     });
 
-    let report = rig.run(rig.builder().handler(sleeper(&rig.clock, 7)).build().run());
+    let report = rig.run(
+        rig.builder()
+            .handler(sleeper(&rig.clock, seconds(7)))
+            .build()
+            .run(),
+    );
 
     // They had taken effect, so that the second answer is that the leases are gone.
     assert_eq!(report.totals.expired, 3);

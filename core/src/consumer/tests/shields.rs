@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::future::pending;
 
-use super::testing::{LocalSpawn, Rig, millis, seconds};
+use super::testing::{LocalSpawn, Rig, Touchy, millis, seconds};
 use crate::{Clock, Delivery, Event, Plan, ShieldError, Verdict};
 
 #[test]
@@ -154,14 +154,6 @@ fn the_shielded_work_of_a_task_is_started_while_the_task_waits_for_it() {
 
 #[test]
 fn a_panic_of_shielded_work_that_is_dropped_with_the_run_stays_inside() {
-    struct Touchy;
-
-    impl Drop for Touchy {
-        fn drop(&mut self) {
-            panic!("a planned panic");
-        }
-    }
-
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
     let handler = async |delivery: &Delivery| {

@@ -1,6 +1,6 @@
 use futures::future::pending;
 
-use super::testing::{Fault, Rig, millis, seconds};
+use super::testing::{Fault, Rig, Touchy, ack, endless, millis, seconds, sleeper};
 use crate::{Clock, Delivery, Event, Phase, Plan, Settle, Verdict};
 
 fn phases(rig: &Rig) -> Vec<Phase> {
@@ -20,10 +20,7 @@ fn phases(rig: &Rig) -> Vec<Phase> {
 fn a_stop_with_nothing_in_hand_ends_at_once() {
     let mut rig = Rig::new();
     rig.broker.with(|state| state.ends = false);
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| Verdict::Ack)
-        .build();
+    let consumer = rig.builder().handler(ack).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.advance(seconds(60)).is_none());
@@ -43,10 +40,7 @@ fn a_stop_with_nothing_in_hand_ends_at_once() {
 fn a_stop_before_the_run_starts_nothing() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| Verdict::Ack)
-        .build();
+    let consumer = rig.builder().handler(ack).build();
     consumer.control().stop(Plan::default());
 
     let report = rig.run(consumer.run());
@@ -61,11 +55,7 @@ fn a_stop_releases_the_unstarted_and_what_the_source_still_held_and_drains_the_r
     rig.broker.publish(["a", "b", "c"]);
     rig.broker
         .with(|state| state.at_close = vec![("late".to_owned(), 1)]);
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(15)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(15));
     let consumer = rig.builder().concurrency(1).handler(handler).build();
     let control = consumer.control();
     rig.start(consumer.run());
@@ -106,11 +96,7 @@ fn a_stop_hands_back_what_waits_in_the_fewest_calls_while_handlers_run() {
             state.extend_latency = millis(50);
             state.caps.settle_count_max = batch;
         });
-        let clock = rig.clock.clone();
-        let handler = async move |_: &Delivery| {
-            clock.sleep(seconds(15)).await;
-            Verdict::Ack
-        };
+        let handler = sleeper(&rig.clock, seconds(15));
         let builder = rig.builder().concurrency(10).prefetch(1010);
         let consumer = builder.handler(handler).build();
         let control = consumer.control();
@@ -136,13 +122,7 @@ fn a_stop_hands_back_what_waits_in_the_fewest_calls_while_handlers_run() {
 fn handlers_are_cancelled_when_the_drain_is_over_and_nacked_not_as_an_attempt() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| {
-            pending::<()>().await;
-            Verdict::Ack
-        })
-        .build();
+    let consumer = rig.builder().handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -167,14 +147,7 @@ fn handlers_are_cancelled_when_the_drain_is_over_and_nacked_not_as_an_attempt() 
 fn many_handlers_are_all_cancelled_even_with_no_grace() {
     let mut rig = Rig::new();
     rig.broker.publish((0..1000).map(|n| n.to_string()));
-    let consumer = rig
-        .builder()
-        .concurrency(1000)
-        .handler(async |_: &Delivery| {
-            pending::<()>().await;
-            Verdict::Ack
-        })
-        .build();
+    let consumer = rig.builder().concurrency(1000).handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -226,10 +199,7 @@ fn a_second_stop_ends_within_its_flush_whatever_the_broker_does() {
         state.settle_faults.extend([Fault::Hang; 9]);
         state.close_hangs = true;
     });
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| Verdict::Ack)
-        .build();
+    let consumer = rig.builder().handler(ack).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -250,14 +220,7 @@ fn a_third_stop_gives_up_at_once() {
     let mut rig = Rig::new();
     rig.broker.publish((0..10).map(|n| n.to_string()));
     rig.broker.with(|state| state.settle_latency = seconds(1));
-    let consumer = rig
-        .builder()
-        .concurrency(5)
-        .handler(async |_: &Delivery| {
-            pending::<()>().await;
-            Verdict::Ack
-        })
-        .build();
+    let consumer = rig.builder().concurrency(5).handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -277,10 +240,7 @@ fn a_source_that_never_closes_is_waited_for_until_the_flush_is_over() {
         state.ends = false;
         state.close_hangs = true;
     });
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| Verdict::Ack)
-        .build();
+    let consumer = rig.builder().handler(ack).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
@@ -296,10 +256,7 @@ fn a_source_that_never_closes_is_waited_for_until_the_flush_is_over() {
 fn an_idle_consumer_is_not_polled() {
     let mut rig = Rig::new();
     rig.broker.with(|state| state.ends = false);
-    let consumer = rig
-        .builder()
-        .handler(async |_: &Delivery| Verdict::Ack)
-        .build();
+    let consumer = rig.builder().handler(ack).build();
     rig.start(consumer.run());
     assert!(rig.settle().is_none());
     let polls = rig.polls();
@@ -307,15 +264,6 @@ fn an_idle_consumer_is_not_polled() {
     assert!(rig.advance(seconds(3000)).is_none());
 
     assert_eq!(rig.polls(), polls);
-}
-
-/// Panics when it is dropped.
-struct Touchy;
-
-impl Drop for Touchy {
-    fn drop(&mut self) {
-        panic!("a planned panic");
-    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 /// What the specs find under this name runs handlers as tasks.
 mod testing {
     pub(super) use crate::testing::{
-        Fault, LocalSpawn, ManualClock, OnPool as Unhandled, SpawnedRig as Rig, millis, seconds,
+        Fault, LocalSpawn, ManualClock, OnPool as Unhandled, SpawnedRig as Rig, Touchy, Turns, ack,
+        endless, millis, seconds, sleeper,
     };
 }
 

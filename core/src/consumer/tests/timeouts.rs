@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::future::pending;
 
-use super::testing::{LocalSpawn, Rig, millis, seconds};
+use super::testing::{LocalSpawn, Rig, Touchy, endless, millis, seconds, sleeper};
 use crate::control::lock;
 use crate::{Clock, Delivery, Event, Plan, Settle, Timeout, Verdict};
 
@@ -76,10 +76,9 @@ impl Drop for Log {
 fn a_message_whose_handlers_always_take_too_long_is_dead_lettered_as_that() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |_: &Delivery| pending().await;
 
     let builder = rig.builder().handler_timeout(TIMEOUT).max_deliveries(3);
-    let report = rig.run(builder.handler(handler).build().run());
+    let report = rig.run(builder.handler(endless).build().run());
 
     assert_eq!(
         (report.totals.timed_out, report.totals.dead_lettered),
@@ -113,11 +112,7 @@ fn a_handler_that_ends_once_it_is_told_is_settled_by_its_verdict() {
 fn a_timeout_concerns_no_later_handler_in_the_same_place() {
     let mut rig = Rig::new();
     rig.broker.publish((0..9).map(|n| n.to_string()));
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(seconds(3)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, seconds(3));
 
     let builder = rig.builder().handler_timeout(TIMEOUT).concurrency(1);
     let report = rig.run(builder.handler(handler).build().run());
@@ -284,9 +279,8 @@ fn a_handler_cancelled_by_a_stop_is_no_attempt_however_long_it_took() {
 fn a_handler_that_takes_too_long_while_draining_is_dropped_as_before() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let handler = async |_: &Delivery| pending().await;
     let builder = rig.builder().handler_timeout(TIMEOUT);
-    let consumer = builder.handler(handler).build();
+    let consumer = builder.handler(endless).build();
     let control = consumer.control();
     rig.start(consumer.run());
     assert!(rig.advance(seconds(1)).is_none());
@@ -327,19 +321,13 @@ fn nothing_is_told_to_the_broker_of_a_handler_that_lost_its_lease_and_is_dropped
 
 #[test]
 fn a_panic_in_the_destructor_of_a_handler_that_is_dropped_is_a_panic_of_the_handler() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("a planned panic");
-        }
-    }
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
     let handler = async |delivery: &Delivery| {
         if delivery.attempt() == 2 {
             return Verdict::Ack;
         }
-        let _bomb = Bomb;
+        let _touchy = Touchy;
         pending().await
     };
 

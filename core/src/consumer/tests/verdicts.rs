@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::task::Spawn;
 
-use super::testing::{Rig, millis, seconds};
+use super::testing::{Rig, Touchy, ack, millis, seconds, sleeper};
 use crate::control::lock;
 use crate::{
     Backoff, BranchError, Broker, Clock, Consumer, Delivery, Event, FanOut, Jitter, Outcome,
@@ -23,12 +23,7 @@ fn an_acked_message_is_settled_once_and_the_source_end_ends_the_run() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
 
-    let report = rig.run(
-        rig.builder()
-            .handler(async |_: &Delivery| Verdict::Ack)
-            .build()
-            .run(),
-    );
+    let report = rig.run(rig.builder().handler(ack).build().run());
 
     assert_eq!((report.totals.received, report.totals.acked), (2, 2));
     assert!(report.error.is_none());
@@ -40,11 +35,7 @@ fn an_acked_message_is_settled_once_and_the_source_end_ends_the_run() {
 fn slow_handlers_take_the_time_of_one_up_to_the_concurrency() {
     let mut rig = Rig::new();
     rig.broker.publish((0..1000).map(|n| n.to_string()));
-    let clock = rig.clock.clone();
-    let handler = async move |_: &Delivery| {
-        clock.sleep(millis(100)).await;
-        Verdict::Ack
-    };
+    let handler = sleeper(&rig.clock, millis(100));
 
     let report = rig.run(rig.builder().concurrency(50).handler(handler).build().run());
 
@@ -56,11 +47,10 @@ fn slow_handlers_take_the_time_of_one_up_to_the_concurrency() {
 fn a_long_run_of_instant_work_lets_other_tasks_run_and_goes_on_by_itself() {
     let mut rig = Rig::new();
     rig.broker.publish((0..300).map(|n| n.to_string()));
-    let handler = async |_: &Delivery| Verdict::Ack;
     // All in hand, so that no call of receive is waiting that could wake the consumer.
     let builder = rig.builder().prefetch(300).concurrency(1);
 
-    let report = rig.run(builder.handler(handler).build().run());
+    let report = rig.run(builder.handler(ack).build().run());
 
     assert_eq!(report.totals.acked, 300);
     assert!(rig.polls() > 20, "one poll does not do it all");
@@ -222,16 +212,10 @@ fn a_panic_is_reported_retried_and_touches_no_other_message() {
 
 #[test]
 fn a_panic_in_a_destructor_of_a_handler_leaves_its_permit_free() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("a planned panic");
-        }
-    }
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c"]);
     let handler = async |delivery: &Delivery| {
-        let _bomb = (delivery.id().as_str() == "a").then(|| Bomb);
+        let _touchy = (delivery.id().as_str() == "a").then(|| Touchy);
         Verdict::Ack
     };
 
