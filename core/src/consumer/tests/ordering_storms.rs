@@ -1,10 +1,9 @@
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
 
 use super::ordering::{key, ordered};
-use super::testing::{Fault, Rig, millis, seconds};
+use super::testing::{Fault, Rig, Turns, millis, seconds};
 use crate::control::lock;
 use crate::{Delivery, NackedHead, Verdict};
 
@@ -14,7 +13,6 @@ use crate::{Delivery, NackedHead, Verdict};
 #[test]
 fn no_key_is_ever_handled_twice_at_a_time_or_stuck() {
     for seed in 0..300 {
-        eprintln!("{seed}");
         let mut rng = Rng::with_seed(seed);
         let mut rig = Rig::new();
         let (count, keys) = (rng.usize(1..60), rng.usize(1..6));
@@ -33,7 +31,8 @@ fn no_key_is_ever_handled_twice_at_a_time_or_stuck() {
             }
         });
         let acked = Arc::new(Mutex::new(Vec::new()));
-        let running = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+        let turns = Turns::default();
+        let taken = turns.clone();
         let (clock, dice, told) = (
             rig.clock.clone(),
             Mutex::new(rng.fork()),
@@ -45,7 +44,7 @@ fn no_key_is_ever_handled_twice_at_a_time_or_stuck() {
                 (dice.u8(0..8), dice.u64(0..3_000))
             };
             let name = key(delivery.id().as_str()).expect("a key").to_owned();
-            let _running = Guard::new(&running, name);
+            let _turn = taken.take(name);
             let pause = if kind == 0 && !is_calm {
                 9 * pause
             } else {
@@ -85,6 +84,8 @@ fn no_key_is_ever_handled_twice_at_a_time_or_stuck() {
         let report = rig.run(consumer.run());
 
         assert!(report.is_balanced(), "seed {seed}");
+        assert_eq!(turns.overlaps(), 0, "seed {seed}: two of a key at a time");
+        assert!(turns.are_over(), "seed {seed}");
         assert_eq!(
             (rig.broker.left(), control.stats().stalled_keys),
             (0, 0),
@@ -101,31 +102,5 @@ fn no_key_is_ever_handled_twice_at_a_time_or_stuck() {
                 assert_eq!(of_key, published, "seed {seed}");
             }
         }
-    }
-}
-
-/// Counts a handler as long as it lives.
-struct Guard {
-    running: Arc<Mutex<HashMap<String, usize>>>,
-    key: String,
-}
-
-impl Guard {
-    fn new(running: &Arc<Mutex<HashMap<String, usize>>>, key: String) -> Self {
-        let running = Arc::clone(running);
-        let count = {
-            let mut running = lock(&running);
-            let count = running.entry(key.clone()).or_default();
-            *count += 1;
-            *count
-        };
-        assert_eq!(count, 1, "two of {key} at a time");
-        Self { running, key }
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        *lock(&self.running).entry(self.key.clone()).or_default() -= 1;
     }
 }
