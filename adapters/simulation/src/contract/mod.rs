@@ -1,9 +1,9 @@
 //! The duties of core's [`Broker`] port, as checks that any adapter can be put through.
 //!
 //! Implement [`World`] for your broker, a real one on this machine or a fake one, and call
-//! [`run_all`], or list [`checks`] for a test each. A check is a plain function that panics when a
-//! duty is not done; its name is the duty. Checks of what the [`Caps`](mayhem_core::Caps) or the
-//! [`World`] say that the broker cannot do pass at once.
+//! [`run_all`], or have [`broker_contract!`](crate::broker_contract) make a test of each. A check
+//! is a plain function that panics when a duty is not done; its name is the duty. Checks of what
+//! the [`Caps`](mayhem_core::Caps) or the [`World`] say that the broker cannot do pass at once.
 //!
 //! Where time must pass, a check waits for the delivery that it brings and looks at the clock then:
 //! nobody sleeps, and under a [`SimClock`](crate::SimClock) nothing lasts. In real time a machine
@@ -158,17 +158,56 @@ pub fn run_all<W: World>() {
 }
 
 macro_rules! checks {
-    ($($module:ident: $($name:ident)*;)*) => {
+    ($dollar:tt $($module:ident: $($name:ident)*;)*) => {
         $(pub use self::$module::{$($name),*};)*
 
-        /// Every check, for a test each.
+        /// Every check.
         pub fn checks<W: World>() -> Vec<Check> {
             vec![$($(Check { name: stringify!($name), run: $name::<W> }),*),*]
+        }
+
+        /// Makes a test of each [`contract`](crate::contract) check, for one
+        /// [`World`](crate::contract::World).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # use std::any::Any;
+        /// # use std::sync::Arc;
+        /// # use std::time::Duration;
+        /// # use futures::future::LocalBoxFuture;
+        /// # use mayhem_core::{Broker, Clock, MessageId};
+        /// # struct Simulated;
+        /// # impl mayhem_sim::contract::World for Simulated {
+        /// #     fn open(_lease: Duration) -> Self { Self }
+        /// #     fn connect(&self) -> Arc<dyn Broker> { unreachable!() }
+        /// #     fn restart(&mut self) {}
+        /// #     fn publish(&self, _payload: &[u8]) -> MessageId { unreachable!() }
+        /// #     fn dead_reason(&self, _id: &MessageId) -> Option<String> { None }
+        /// #     fn stall(&self) -> Option<Box<dyn Any>> { None }
+        /// #     fn clock(&self) -> Arc<dyn Clock> { unreachable!() }
+        /// #     fn block_on(&self, _future: LocalBoxFuture<'_, ()>) {}
+        /// # }
+        /// mod simulated {
+        ///     mayhem_sim::broker_contract!(super::Simulated);
+        /// }
+        /// ```
+        #[macro_export]
+        macro_rules! broker_contract {
+            ($dollar world:ty) => {
+                $($(
+                    #[test]
+                    fn $name() {
+                        $dollar crate::contract::$name::<$dollar world>();
+                    }
+                )*)*
+            };
         }
     };
 }
 
 checks! {
+    $
     receiving:
         a_message_is_received_under_a_lease
         every_payload_comes_as_it_was_published
