@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mayhem_core::{BranchError, Delivery, Event, FanOut};
 use mayhem_sim::{Fate, SettleKind};
-use mayhem_tests::contract::single::{NOW, branch_failures, once, one_message, sleep};
+use mayhem_tests::contract::single::{
+    branch_failures, cancel_two_branches, holding, once, one_message, sleep,
+};
 
 #[test]
 fn a_failed_branch_is_reported_once_with_its_name_and_the_message_is_not_acked() {
@@ -191,39 +193,15 @@ fn a_dead_letter_says_which_branch_gave_it_up_and_why() {
 
 #[test]
 fn no_branch_outlives_a_cancelled_handler() {
-    let (stage, _) = one_message();
     let held = Rc::new(());
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            let branch = || {
-                let held = Rc::clone(&held);
-                async move {
-                    std::future::pending::<()>().await;
-                    drop(held);
-                    Ok(())
-                }
-            };
-            FanOut::new(delivery)
-                .branch("restart", branch())
-                .branch("record", branch())
-                .join()
-                .await
-                .verdict()
-        })
-        .build();
-    let control = consumer.control();
-    let script = async {
-        stage.clock.sleep(SECOND).await;
-        assert_eq!(Rc::strong_count(&held), 3);
-        control.stop(NOW);
-        stage.clock.sleep(Duration::from_nanos(1)).await;
-        assert_eq!(Rc::strong_count(&held), 1);
-    };
-
-    let _ = stage.run_with(consumer, script);
-
-    assert!(branch_failures(&stage).is_empty(), "a cancel is no failure");
+    cancel_two_branches(&held, async |delivery: &Delivery| {
+        FanOut::new(delivery)
+            .branch("restart", holding(&held, std::future::pending()))
+            .branch("record", holding(&held, std::future::pending()))
+            .join()
+            .await
+            .verdict()
+    });
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mayhem_core::{BranchError, Delivery, Event, FanOut, Raced, Verdict};
 use mayhem_sim::{Fate, SettleKind};
-use mayhem_tests::contract::single::{NOW, branch_failures, once, one_message, sleep};
+use mayhem_tests::contract::single::{
+    branch_failures, cancel_two_branches, holding, once, one_message, sleep,
+};
 
 #[test]
 fn any_ends_with_its_first_success_and_drops_and_names_the_losers() {
@@ -287,31 +289,15 @@ fn a_quorum_that_can_never_be_is_a_panic_of_the_handler() {
 
 #[test]
 fn no_branch_of_a_race_outlives_a_cancelled_handler() {
-    let (stage, _) = one_message();
     let held = Rc::new(());
-    let consumer = stage
-        .consumer()
-        .handler(async |delivery: &Delivery| {
-            FanOut::new(delivery)
-                .branch("one", holding(&held, std::future::pending()))
-                .branch("two", holding(&held, std::future::pending()))
-                .any()
-                .await
-                .verdict()
-        })
-        .build();
-    let control = consumer.control();
-    let script = async {
-        stage.clock.sleep(SECOND).await;
-        assert_eq!(Rc::strong_count(&held), 3);
-        control.stop(NOW);
-        stage.clock.sleep(Duration::from_nanos(1)).await;
-        assert_eq!(Rc::strong_count(&held), 1);
-    };
-
-    let _ = stage.run_with(consumer, script);
-
-    assert!(branch_failures(&stage).is_empty(), "a cancel is no failure");
+    cancel_two_branches(&held, async |delivery: &Delivery| {
+        FanOut::new(delivery)
+            .branch("one", holding(&held, std::future::pending()))
+            .branch("two", holding(&held, std::future::pending()))
+            .any()
+            .await
+            .verdict()
+    });
 }
 
 #[test]
@@ -367,17 +353,6 @@ fn a_race_is_the_same_where_handlers_are_tasks() {
     });
 
     assert_eq!(stage.broker.truth(&id).fate, Fate::Acked);
-}
-
-/// A branch that shows whether it still exists.
-async fn holding(
-    held: &Rc<()>,
-    branch: impl Future<Output = Result<(), BranchError>>,
-) -> Result<(), BranchError> {
-    let held = Rc::clone(held);
-    let result = branch.await;
-    drop(held);
-    result
 }
 
 const SECOND: Duration = Duration::from_secs(1);

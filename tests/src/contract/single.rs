@@ -1,6 +1,7 @@
 //! One message and one run of its handler.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mayhem_core::{BranchError, Delivery, Event, Handler, MessageId, Plan, Report, Verdict};
@@ -51,6 +52,35 @@ pub fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> Repor
 pub async fn sleep(stage: &Stage, duration: Duration) -> Result<(), BranchError> {
     stage.clock.sleep(duration).await;
     Ok(())
+}
+
+/// A branch that shows whether it still exists.
+pub async fn holding(
+    held: &Rc<()>,
+    branch: impl Future<Output = Result<(), BranchError>>,
+) -> Result<(), BranchError> {
+    let held = Rc::clone(held);
+    let result = branch.await;
+    drop(held);
+    result
+}
+
+/// Cancels a handler that runs two [`holding`] branches, which are dropped and are no failure.
+pub fn cancel_two_branches(held: &Rc<()>, handler: impl Handler) {
+    let (stage, _) = one_message();
+    let consumer = stage.consumer().handler(handler).build();
+    let control = consumer.control();
+    let script = async {
+        stage.clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!(Rc::strong_count(held), 3);
+        control.stop(NOW);
+        stage.clock.sleep(Duration::from_nanos(1)).await;
+        assert_eq!(Rc::strong_count(held), 1);
+    };
+
+    let _ = stage.run_with(consumer, script);
+
+    assert!(branch_failures(&stage).is_empty(), "a cancel is no failure");
 }
 
 /// The branches that failed and why, in the order in which they were reported.
