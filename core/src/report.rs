@@ -114,6 +114,14 @@ impl Report {
     }
 }
 
+impl Stats {
+    /// Deliveries of which nothing is expected for now: they wait for the end of their delays, or
+    /// of a pause.
+    pub(crate) fn resting(&self) -> usize {
+        self.parked + if self.is_paused { self.buffered } else { 0 }
+    }
+}
+
 impl Totals {
     /// Deliveries that have ended, whatever way.
     pub fn ended(&self) -> u64 {

@@ -19,6 +19,8 @@ pub(super) struct Observing {
     /// How many deliveries were settled when that was looked at last, and when it had changed.
     settled: u64,
     pub(super) progress_at: Instant,
+    /// Whether all that was in hand at the end of the last poll was resting.
+    is_resting: bool,
 }
 
 impl Engine<'_> {
@@ -80,10 +82,13 @@ impl Engine<'_> {
             ..
         } = stats.totals;
         let settled = acked + nacked + released + dead_lettered;
-        if stats.outstanding == stats.parked || settled != observing.settled {
+        let is_resting = stats.outstanding == stats.resting();
+        // What rested until now is not late.
+        if is_resting || observing.is_resting || settled != observing.settled {
             observing.settled = settled;
             observing.progress_at = observing.now;
         }
+        observing.is_resting = is_resting;
         recorder.show(Gauges {
             lease: self.table.lease(),
             received_first: self.table.first_received(),

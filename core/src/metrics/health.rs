@@ -22,8 +22,9 @@ pub struct Health {
     pub stream_up: bool,
     /// Every lease in hand lasts: none is over by now, and no handler works under a lost one.
     pub slack_positive: bool,
-    /// Things move: the consumer is polled within 5 s of when it wanted to be, and it has no
-    /// delivery in hand, or one has been settled within the longest lease.
+    /// Things move: the consumer is polled within 5 s of when it wanted to be, and it has
+    /// settled a delivery within the longest lease, or has had nothing in hand but what waits for
+    /// the end of its delay or of a pause.
     pub progress: bool,
 }
 

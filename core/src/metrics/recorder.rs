@@ -40,7 +40,7 @@ pub(crate) struct Gauges {
     pub(crate) received_first: Option<Instant>,
     /// When the first lease ends.
     pub(crate) deadline_first: Option<Instant>,
-    /// When a delivery was settled the last time, or none was in hand.
+    /// When a delivery was settled the last time, or none was in hand that did not rest.
     pub(crate) progress_at: Instant,
     /// When the clock is to wake it.
     pub(crate) wake_at: Option<Instant>,
@@ -129,9 +129,8 @@ impl Recorder {
         let is_past = |nanos: &AtomicU64, by: Duration| {
             instant(nanos).is_some_and(|instant| now >= instant + by)
         };
-        // What waits for the end of a pause is not stuck.
-        let resting = if stats.is_paused { stats.buffered } else { 0 };
-        let is_stuck = stats.outstanding > resting && is_past(&self.progress_at, patience);
+        let is_active = stats.outstanding > stats.resting();
+        let is_stuck = is_active && is_past(&self.progress_at, patience);
         Health {
             stream_up: self.is_up.load(Ordering::Relaxed) != 0 && stats.phase == Phase::Running,
             slack_positive: stats.lost == 0 && !is_past(&self.deadline_first, Duration::ZERO),

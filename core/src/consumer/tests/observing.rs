@@ -306,3 +306,44 @@ fn deliveries_of_which_none_is_settled_within_the_longest_lease_are_no_progress(
     assert!(!after.progress);
     assert!(rig.clock.now() > Instant::ZERO + seconds(60));
 }
+
+#[test]
+fn what_is_parked_and_what_waits_for_the_end_of_a_pause_need_make_no_progress() {
+    for is_paused in [false, true] {
+        let mut rig = Rig::new();
+        rig.broker.publish(["a"]);
+        rig.broker.with(|state| {
+            // Leases that need no extension may be longer than the longest that we would ask for.
+            state.lease = seconds(1000);
+            state.caps.extend_count_max = 0;
+            state.caps.nack_delay = false;
+        });
+        let handler = async |_: &Delivery| Verdict::Postpone {
+            after: seconds(900),
+        };
+        let consumer = rig.builder().lease_max(seconds(60)).handler(handler);
+        let consumer = consumer.build();
+        let control = consumer.control();
+        rig.start(consumer.run());
+        assert!(rig.settle().is_none());
+        if is_paused {
+            let waiting = vec![("b".to_owned(), 1)];
+            rig.broker.with(|state| state.at_hold = waiting);
+            control.pause();
+        }
+
+        assert!(rig.advance(seconds(61)).is_none());
+        let resting = control.health();
+        rig.broker.with(|state| state.settle_latency = seconds(59));
+        assert!(rig.advance(seconds(840)).is_none());
+        let stats = control.stats();
+        let settling = control.health();
+        assert!(rig.advance(seconds(58)).is_none());
+        let late = control.health();
+
+        let buffered = usize::from(is_paused);
+        assert_eq!((stats.settling, stats.buffered), (1, buffered));
+        assert_eq!(stats.is_paused, is_paused);
+        assert_eq!([resting, settling, late], [HEALTHY; 3], "{is_paused}");
+    }
+}
