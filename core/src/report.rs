@@ -53,7 +53,8 @@ pub struct Totals {
     pub panicked: u64,
     /// Polls above the threshold.
     pub slow_polls: u64,
-    /// Handlers that were cancelled because they took too long.
+    /// Handlers that were cancelled because they took too long: see
+    /// [`Event::HandlerTimedOut`](crate::Event::HandlerTimedOut).
     pub timed_out: u64,
     /// Deliveries that were dead-lettered unstarted, because too many before were never settled.
     pub poisoned: u64,

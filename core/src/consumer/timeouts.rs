@@ -150,6 +150,9 @@ impl Engine<'_> {
                 let Watched { handle, slot, .. } = watched;
                 match step {
                     Step::Tell => self.tell_overdue(handle, timeouts.timeout.soft),
+                    // A task may have ended without its end having been looked at.
+                    Step::Cancel
+                        if !is_inline && handlers.poll_one(slot, handle, &mut self.finished) => {}
                     Step::Cancel => {
                         let after = timeouts.timeout.total();
                         if self.time_out(handle, after) && is_inline {

@@ -165,13 +165,34 @@ impl<F: Future<Output = Finish>> Slots<F> {
         handle: Handle,
         finished: &mut Vec<(Handle, Finish)>,
     ) {
-        if let Some(slot) = self.slots.get_mut(index)
-            && slot.is_taken()
-            && slot.handle == handle
-        {
+        if let Some(slot) = self.slot_of(index, handle) {
+            let finish = slot.cancel();
             self.free.push(slot_number(index));
-            finished.push((handle, slot.cancel()));
+            finished.push((handle, finish));
         }
+    }
+
+    /// Polls the handler in slot `index`, if it is still that of `handle`; returns whether it has
+    /// ended now.
+    pub(crate) fn poll_one(
+        &mut self,
+        index: usize,
+        handle: Handle,
+        finished: &mut Vec<(Handle, Finish)>,
+    ) -> bool {
+        let finish = self.slot_of(index, handle).and_then(Slot::poll);
+        let has_ended = finish.is_some();
+        if let Some(finish) = finish {
+            self.free.push(slot_number(index));
+            finished.push((handle, finish));
+        }
+        has_ended
+    }
+
+    /// Slot `index`, if the handler of `handle` is in it.
+    fn slot_of(&mut self, index: usize, handle: Handle) -> Option<&mut Slot<F>> {
+        let slot = self.slots.get_mut(index)?;
+        (slot.is_taken() && slot.handle == handle).then_some(slot)
     }
 
     /// Adds a slot, for the handler of `handle`.

@@ -336,3 +336,38 @@ fn a_panic_in_the_destructor_of_a_handler_that_is_dropped_is_a_panic_of_the_hand
 
     assert_eq!((report.totals.panicked, report.totals.acked), (1, 1));
 }
+
+#[test]
+fn tasks_that_have_ended_when_they_are_due_are_not_timed_out() {
+    // More than are looked at in one pass.
+    const MANY: usize = 1_000;
+    let mut rig = Rig::new();
+    let mut pool = LocalPool::new();
+    rig.broker.publish((0..MANY).map(|n| n.to_string()));
+    let clock = rig.clock.clone();
+    let builder = rig.builder().concurrency(MANY).prefetch(MANY);
+    let builder = builder.handler_timeout(TIMEOUT);
+    let consumer = builder.spawned_handler(LocalSpawn(pool.spawner()), move |_: &Delivery| {
+        let clock = clock.clone();
+        async move {
+            clock.sleep(TIMEOUT.total()).await;
+            Verdict::Ack
+        }
+        .boxed()
+    });
+    rig.start(consumer.build().run());
+    assert!(rig.settle().is_none());
+    pool.run_until_stalled();
+    assert!(rig.advance(TIMEOUT.total() - millis(1)).is_none());
+
+    let due = rig.clock.now() + millis(1);
+    rig.clock.set(due);
+    pool.run_until_stalled();
+    let report = rig.finish();
+
+    assert_eq!(
+        (report.totals.acked, report.totals.timed_out),
+        (MANY as u64, 0)
+    );
+    assert!(!said(&rig).contains(&("timed out", 7)));
+}
