@@ -145,3 +145,6 @@ const COMPACT_MIN: usize = 64;
 
 /// How many parked deliveries one pass hands back.
 const POLL_COUNT_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::executor::LocalPool;
@@ -7,7 +8,7 @@ use futures::future::pending;
 
 use super::testing::{LocalSpawn, Rig, Touchy, endless, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Plan, Settle, Timeout, Verdict};
+use crate::{Clock, Delivery, Event, Instant, Plan, Settle, Timeout, Verdict};
 
 /// Told after 4 s, dropped after 7 s, stuck after 9 s.
 const TIMEOUT: Timeout = Timeout {
@@ -370,4 +371,29 @@ fn tasks_that_have_ended_when_they_are_due_are_not_timed_out() {
         (MANY as u64, 0)
     );
     assert!(!said(&rig).contains(&("timed out", 7)));
+}
+
+#[test]
+fn a_handler_that_is_stuck_until_the_end_of_time_is_reported_then() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    let timeout = Timeout {
+        soft: seconds(4),
+        cancel: seconds(3),
+        stuck: Duration::MAX,
+    };
+    // Never run.
+    let pool = LocalPool::new();
+    let builder = rig.builder().handler_timeout(timeout).prefetch(1);
+    let consumer = builder.spawned_handler(LocalSpawn(pool.spawner()), |_: &Delivery| {
+        async { Verdict::Ack }.boxed()
+    });
+    rig.start(consumer.build().run());
+    assert!(rig.advance(seconds(8)).is_none());
+
+    rig.clock.set(Instant::from_nanos(u64::MAX));
+    assert!(rig.settle().is_none());
+
+    let stuck = ("stuck", Duration::MAX.as_secs());
+    assert_eq!(said(&rig), [("overdue", 4), ("timed out", 7), stuck]);
 }
