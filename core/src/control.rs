@@ -47,6 +47,9 @@ impl Control {
     /// [`Plan::grace`], settlements are flushed for [`Plan::flush`]. A phase with nothing to wait
     /// for takes no time.
     ///
+    /// Where the consumer is stopping by itself already, because of a failure, the first call makes
+    /// it stop no later than either plan allows, the present phase counted from the call.
+    ///
     /// The second call cancels at once: handlers are dropped, shielded work is abandoned, and
     /// only the settlements are waited for, within *its* plan's `flush`. The third gives up: what
     /// is left ends as abandoned and `run` returns. Further calls do nothing.

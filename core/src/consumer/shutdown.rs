@@ -38,9 +38,7 @@ impl Engine<'_> {
             is_busy = true;
             self.shutdown.requests += 1;
             match self.shutdown.requests {
-                1 if self.stats.phase == Phase::Running => self.drain(now, plan),
-                // It is stopping already, because of a failure.
-                1 => {}
+                1 => self.stop(now, plan),
                 2 => self.hand_back(now, plan.flush),
                 _ => self.hand_back(now, Duration::ZERO),
             }
@@ -58,13 +56,14 @@ impl Engine<'_> {
     /// Ends the drain as early as after a failure: nothing can be kept under lease any more.
     pub(super) fn hasten(&mut self, now: Instant) {
         if self.stats.phase == Phase::Draining {
-            let deadline = now + self.settings.failure_plan.drain;
-            let earlier = self
-                .shutdown
-                .deadline
-                .map_or(deadline, |set| set.min(deadline));
-            self.shutdown.deadline = Some(earlier);
+            self.end_phase_by(Some(now + self.settings.failure_plan.drain));
         }
+    }
+
+    /// Has the present phase end by then, if not before.
+    fn end_phase_by(&mut self, deadline: Option<Instant>) {
+        let deadlines = [self.shutdown.deadline, deadline];
+        self.shutdown.deadline = deadlines.into_iter().flatten().min();
     }
 
     /// Enters the next phase if this one is over. At most one at a time: each gets its pass.
@@ -116,7 +115,22 @@ impl Engine<'_> {
         self.settle(handle, settle, true);
     }
 
-    /// First stop: nothing starts any more, handlers may finish.
+    /// First stop: in order, but no later than a failure allows.
+    fn stop(&mut self, now: Instant, plan: Plan) {
+        if self.failure.is_none() {
+            return self.drain(now, plan);
+        }
+        if self.stats.phase == Phase::Running {
+            self.drain(now, self.settings.failure_plan);
+        }
+        let set = &mut self.shutdown.plan;
+        set.drain = set.drain.min(plan.drain);
+        set.grace = set.grace.min(plan.grace);
+        set.flush = set.flush.min(plan.flush);
+        self.end_phase_by(self.stats.phase.limit(&plan).map(|limit| now + limit));
+    }
+
+    /// Nothing starts any more, handlers may finish.
     fn drain(&mut self, now: Instant, plan: Plan) {
         self.shutdown.plan = plan;
         self.enter(now, Phase::Draining);
@@ -184,15 +198,10 @@ impl Engine<'_> {
         self.cancel_handlers();
         self.abandon_shields();
         self.shutdown.plan.flush = flush;
-        let deadline = now + flush;
         if self.stats.phase < Phase::Flushing {
             self.enter(now, Phase::Flushing);
         } else {
-            let earlier = self
-                .shutdown
-                .deadline
-                .map_or(deadline, |set| set.min(deadline));
-            self.shutdown.deadline = Some(earlier);
+            self.end_phase_by(Some(now + flush));
         }
     }
 

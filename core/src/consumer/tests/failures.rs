@@ -6,7 +6,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 
 use super::testing::{Fault, LocalSpawn, Rig, ack, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Failure, Verdict};
+use crate::{Clock, Delivery, Event, Failure, Plan, Verdict};
 
 #[test]
 fn a_receive_that_fails_for_now_is_tried_again_after_a_while() {
@@ -257,4 +257,60 @@ fn a_task_still_in_its_executor_is_cancelled_when_the_run_is_dropped() {
     pool.run_until_stalled();
 
     assert!(held.upgrade().is_none());
+}
+
+/// What a consumer does that fails after 1 s with a handler that takes an hour, and is told to
+/// stop `stops` times at 2 s, by this plan: when it ends.
+fn stopped_after_a_failure(stops: usize, plan: Plan) -> u64 {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    let clock = rig.clock.clone();
+    let handler = async move |delivery: &Delivery| {
+        let clock = clock.clone();
+        drop(delivery.shield({
+            let clock = clock.clone();
+            async move { clock.sleep(seconds(3600)).await }
+        }));
+        clock.sleep(seconds(3600)).await;
+        Verdict::Ack
+    };
+    let failure_plan = Plan {
+        drain: seconds(10),
+        grace: seconds(20),
+        flush: seconds(40),
+    };
+    let builder = rig.builder().failure_plan(failure_plan);
+    let consumer = builder.handler(handler).build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.advance(seconds(1)).is_none());
+    rig.broker.with(|state| {
+        state.receive_faults.push_back(Fault::Permanent);
+        state.close_hangs = true;
+    });
+    control.pause();
+    assert!(rig.advance(seconds(1)).is_none());
+
+    for _ in 0..stops {
+        control.stop(plan);
+    }
+
+    let report = rig.finish();
+    assert!(matches!(report.error, Some(Failure::Broker(_))));
+    rig.clock.now().as_nanos() / 1_000_000_000
+}
+
+#[test]
+fn a_stop_after_a_failure_ends_it_no_later_than_either_plan_allows() {
+    let plan = |drain, grace| Plan {
+        drain: seconds(drain),
+        grace: seconds(grace),
+        flush: seconds(3),
+    };
+
+    assert_eq!(stopped_after_a_failure(0, plan(0, 0)), 31);
+    assert_eq!(stopped_after_a_failure(1, plan(100, 100)), 31);
+    assert_eq!(stopped_after_a_failure(1, plan(4, 5)), 11);
+    assert_eq!(stopped_after_a_failure(1, plan(4, 100)), 26);
+    assert_eq!(stopped_after_a_failure(2, plan(4, 5)), 2);
 }
