@@ -13,7 +13,7 @@ import re
 import sys
 
 root=sys.argv[1]
-H='consumer/handling.rs';S='consumer/settlements.rs';I='consumer/intake.rs';D='consumer/shutdown.rs';T='lease/table.rs';X='lease/extensions.rs'
+H='consumer/handling.rs';S='consumer/settlements.rs';I='consumer/intake.rs';D='consumer/shutdown.rs';T='lease/table.rs';X='lease/extensions.rs';G='lease/gathering.rs'
 P=[
 (H,'running.shields.is_none() && !lease.is_lost','(running.shields.is_none() || B("ack beside shielded work")) && !lease.is_lost'),
 (H,'.filter(|shields| shields.count > 0) {','.filter(|shields| shields.count > 0 && !B("shielded work not waited for")) {'),
@@ -44,11 +44,11 @@ P=[
 (I,'            .is_some_and(|lease| now >= lease.deadline)\n        {\n            self.lose(older);','            .is_some_and(|lease| now >= lease.deadline && !B("run-out lease adopted"))\n        {\n            self.lose(older);'),
 (I,'                self.intake.failures = failures;','                if !B("receive not tried again") { self.intake.failures = failures; }'),
 (I,'        self.release(handle);\n    }\n\n    /// What is in hand.','        if B("start after stop") { self.waiting.push_back(handle); } else if !B("late arrival kept at stop") { self.release(handle); }\n    }\n\n    /// What is in hand.'),
-(X,'            batch.members.push(Member {\n                handle,\n                epoch: lease.epoch,\n                deadline,','            batch.members.push(Member {\n                handle,\n                epoch: lease.epoch,\n                deadline: deadline + (deadline - now) / 8 * u32::from(B("extension counted too long")),'),
+(G,'            members[kept].deadline = deadline;','            members[kept].deadline = deadline + (deadline - now) / 8 * u32::from(B("extension counted too long"));'),
 (X,'            self.stop_timer(handle);\n            self.queue(handle);','            self.stop_timer(handle);\n            if !B("lease never extended") { self.queue(handle); }'),
 ('lease/deadlines.rs','        let half = span.min(self.lease) / 2;','        let half = span.min(self.lease) / if B("extension too late") { 512 } else { 2 };\n        let half = if B("extension too early") { half * 9 / 5 } else { half };'),
-(X,'let deadline = wanted.min(lease.received + lease_max);','let deadline = if B("longest lease ignored") { wanted } else { wanted.min(lease.received + lease_max) };'),
-(X,'let is_held = lease.stage == Stage::Held && now','let is_held = (lease.stage == Stage::Held || B("settled lease extended")) && now'),
+(G,'        let deadline = wanted.min(lease.received + lease_max);\n        if deadline <=','        let deadline = if B("longest lease ignored") { wanted } else { wanted.min(lease.received + lease_max) };\n        if deadline <='),
+(G,'let is_held = lease.stage == Stage::Held && now','let is_held = (lease.stage == Stage::Held || B("settled lease extended")) && now'),
 ('lease/timers.rs','            if !is_over {\n','            if !is_over || B("run-out lease not noticed") {\n'),
 (T,'            lease.newer = Some(Box::new(Newer { token, attempt }));','            if !B("first token kept") { lease.newer = Some(Box::new(Newer { token, attempt })); }'),
 (T,'            lease.epoch = lease.epoch.wrapping_add(1);','            lease.epoch = lease.epoch.wrapping_add(u16::from(!B("epoch kept")));'),
@@ -83,6 +83,16 @@ P=[
 ('consumer/timeouts.rs','                        if self.time_out(handle, after) && is_inline {','                        if B("never timed out") {} else if self.time_out(handle, after) && is_inline {'),
 ('consumer/parking.rs','        (until > now).then_some(until)','        (until > now && !B("delay not kept")).then_some(until)'),
 ('consumer/ordering.rs','            self.lanes.hasten(lane, until);\n        }\n        is_head','            self.lanes.hasten(lane, until);\n        }\n        is_head || B("order ignored")'),
+('flow.rs','            (resumes_at(self.count_max), resumes_at(self.bytes_max))','            if B("no rest when full") { (self.count_max - 1, self.bytes_max - 1) } else { (resumes_at(self.count_max), resumes_at(self.bytes_max)) }'),
+('flow.rs','        let is_count_met = load.count >= self.count_max.saturating_mul(OVERSHOOT);','        let is_count_met = load.count >= self.count_max.saturating_mul(if B("shed too early") { 1 } else { OVERSHOOT });'),
+('flow.rs','        self.is_shedding |= is_count_met || (is_over && load.bytes >= self.bytes_max);\n        self.is_shedding\n','        self.is_shedding |= (is_count_met && !B("count never shed")) || (is_over && (load.bytes >= self.bytes_max || B("large message never taken")) && !B("bytes never shed"));\n        self.is_shedding\n'),
+('flow.rs','        self.is_shedding = false;\n    }','        self.is_shedding &= B("shed for ever");\n    }'),
+(I,'            self.stats.totals.shed += 1;','            self.stats.totals.shed += u64::from(!B("shed not counted"));'),
+(S,'        self.stats.bytes -= delivery.payload().len();','        self.stats.bytes -= if B("bytes of the expired kept") && matches!(end, End::Expired) { 0 } else { delivery.payload().len() };'),
+('consumer/hooks.rs','        for Hook { name, within, work } in hooks {','        let mut hooks = hooks;\n        if B("hooks in reverse") { hooks.reverse(); }\n        for Hook { name, within, work } in hooks {\n            if B("hooks stop at a failure") && ends.last().is_some_and(|it: &HookEnd| matches!(it.outcome, HookOutcome::Failed(_) | HookOutcome::Panicked(_))) { ends.push(HookEnd { name, outcome: HookOutcome::Skipped }); continue; }'),
+('consumer/hooks.rs','            } else if late.poll_unpin(cx).is_ready() {','            } else if !B("hook without end") && late.poll_unpin(cx).is_ready() {'),
+('consumer/hooks.rs','        self.requests >= GIVE_UP','        self.requests >= GIVE_UP && !B("third stop ignored by hooks")'),
+('consumer/hooks.rs','            Isolated::Done(Err(error)) => Self::Failed(error),','            Isolated::Done(Err(_)) if B("failure of a hook not told") => Self::Done,\n            Isolated::Done(Err(error)) => Self::Failed(error),'),
 ]
 names=[];bad=0
 for f,old,new in P:

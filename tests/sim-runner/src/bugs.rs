@@ -160,6 +160,19 @@ const BUGS: &[(&str, u64)] = &[
     ("failed settlement told twice", BUDGET),
     ("failed receive not told", BUDGET),
     ("failed calls spaced too far", BUDGET),
+    ("no rest when full", BUDGET),
+    ("shed too early", BUDGET),
+    ("count never shed", BUDGET),
+    ("large message never taken", BUDGET),
+    ("bytes never shed", BUDGET),
+    ("shed for ever", BUDGET),
+    ("shed not counted", BUDGET),
+    ("bytes of the expired kept", BUDGET),
+    ("hooks in reverse", BUDGET),
+    ("hooks stop at a failure", BUDGET),
+    ("hook without end", BUDGET),
+    ("third stop ignored by hooks", BUDGET),
+    ("failure of a hook not told", BUDGET),
 ];
 
 /// As many as a fixed run has.

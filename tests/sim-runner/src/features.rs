@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::hooks::NAMES;
 use futures::future::Either;
 use mayhem_core::{
     BranchError, Builder, Control, Delivery, FanOut, Message, MessageId, NackedHead, OrderKey,
@@ -20,6 +21,10 @@ pub(crate) struct Features {
     /// Whether the broker can delay a nack.
     pub(crate) can_delay: bool,
     policy: Policy,
+    /// How many hooks there are after a stop.
+    pub(crate) hooks: usize,
+    /// How many bytes may be in hand, where messages differ in size.
+    bytes_max: Option<usize>,
     /// How often a consumer is paused, resumed or changed while it runs.
     changes: u64,
 }
@@ -58,12 +63,25 @@ impl Features {
             can_delay: !has("swarm: no delay", 8),
             policy: dice.pick("swarm: policy", &POLICIES),
             changes: if has("swarm: changes", 6) { 6 } else { 0 },
+            hooks: match has("swarm: has hooks", 4) {
+                true => dice.pick("swarm: hooks", &[1, 2, NAMES.len()]),
+                false => 0,
+            },
+            bytes_max: has("swarm: bytes", 5).then(|| dice.pick("swarm: bytes in hand", &BYTES)),
         }
     }
 
     /// Whether some branches may be enough.
     pub(crate) fn is_raced(&self) -> bool {
         !matches!(self.policy, Policy::All)
+    }
+
+    /// How large the next message is.
+    pub(crate) fn payload_bytes(&self, dice: &Dice) -> usize {
+        match self.bytes_max {
+            None => PAYLOADS[0],
+            Some(_) => dice.pick("payload", &PAYLOADS),
+        }
     }
 
     /// As what a consumer can be held to.
@@ -73,6 +91,7 @@ impl Features {
         promises.can_delay = self.can_delay;
         promises.key_of = self.has_keys.then_some(key_of);
         promises.is_adaptive = self.is_adaptive;
+        promises.prefetch_bytes = self.bytes_max.unwrap_or(promises.prefetch_bytes);
         // A shorter extension that comes late makes a lease shorter, and nobody can know.
         promises.keeps_leases &= promises.is_honest || !self.is_adaptive;
     }
@@ -84,6 +103,9 @@ impl Features {
     ) -> Builder<B, C, H> {
         if let Some(timeout) = self.timeout {
             builder = builder.handler_timeout(timeout);
+        }
+        if let Some(bytes_max) = self.bytes_max {
+            builder = builder.prefetch_bytes(bytes_max);
         }
         if let Some(rate) = self.rate {
             builder = builder.rate(rate);
@@ -167,5 +189,11 @@ const POLICIES: [Policy; 8] = [
 
 /// Few, so that messages have to wait for one another.
 const KEYS: u64 = 5;
+
+/// From what few messages fill to what most lives never reach.
+const BYTES: [usize; 4] = [16 << 10, 4 << 10, 1 << 10, 300];
+
+/// Most messages are small, and a few larger than all the room there is.
+const PAYLOADS: [usize; 6] = [8, 8, 100, 100, 300, 2_000];
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -15,6 +15,7 @@ use mayhem_sim::{
 };
 
 use crate::handler::{Play, PollsLeft};
+use crate::hooks::add_hooks;
 use crate::settings::{Ending, Settings};
 use crate::totals::Tally;
 
@@ -60,7 +61,9 @@ pub fn live(sim: &Simulation, life: Life) -> Result<Tally, Hang> {
     let broker = SimBroker::new(sim, settings.broker.clone());
     let store = SimStore::new(sim, settings.store.clone());
     for number in 0..settings.messages {
-        broker.publish(number.to_le_bytes());
+        let mut payload = number.to_le_bytes().to_vec();
+        payload.resize(settings.features.payload_bytes(&sim.dice()), 0);
+        broker.publish(payload);
     }
     broker.finish();
     let checker = Checker::new(sim, &broker);
@@ -191,7 +194,10 @@ impl Stage<'_> {
                 observer(event);
                 stopper.see(event, &told);
             });
-        let builder = self.settings.features.build(builder, promises.lease);
+        let features = &self.settings.features;
+        let builder = features.build(builder, promises.lease);
+        let world = (&self.dice, &self.clock, &self.checker);
+        let builder = add_hooks(builder, features.hooks, world);
         let play = Play {
             clock: self.clock.clone(),
             dice: self.dice.clone(),

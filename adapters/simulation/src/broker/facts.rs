@@ -68,7 +68,10 @@ pub enum FactKind {
         deadline: Instant,
     },
     /// It was handed to the consumer.
-    Arrived,
+    Arrived {
+        /// The length of its payload.
+        bytes: usize,
+    },
     /// The same lease was sent to the consumer once more.
     Duplicated,
     /// The consumer called `settle`; whether it arrives is another fact.

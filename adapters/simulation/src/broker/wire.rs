@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use mayhem_core::{
-    BrokerCall, BrokerError, Extension, Instant, LeaseToken, Outcome, Received, Settle, Settlement,
+    BrokerCall, BrokerError, Extension, Instant, LeaseToken, Message, Outcome, Received, Settle,
+    Settlement,
 };
 
 use super::facts::{CallStage, Fact, FactKind};
@@ -281,8 +282,7 @@ impl Wire {
             && first.key().0 <= now
         {
             let received = first.remove();
-            let (id, lease) = (&received.message.id, &received.message.lease);
-            self.ledger.note_lease(now, id, lease, FactKind::Arrived);
+            self.note_arrived(now, &received.message);
             arrived.push(received);
         }
         let is_source_over =
@@ -294,10 +294,16 @@ impl Wire {
     pub(super) fn all_arrived(&mut self, now: Instant) -> Vec<Received> {
         let arrived: Vec<Received> = std::mem::take(&mut self.arrivals).into_values().collect();
         for received in &arrived {
-            let (id, lease) = (&received.message.id, &received.message.lease);
-            self.ledger.note_lease(now, id, lease, FactKind::Arrived);
+            self.note_arrived(now, &received.message);
         }
         arrived
+    }
+
+    fn note_arrived(&mut self, now: Instant, message: &Message) {
+        let bytes = message.payload.len();
+        let kind = FactKind::Arrived { bytes };
+        self.ledger
+            .note_lease(now, &message.id, &message.lease, kind);
     }
 
     /// Leases what is ready, up to `count_max` on the way, and sends it off.

@@ -60,7 +60,12 @@ impl Known {
 }
 
 impl Checks {
-    pub(super) fn call(&mut self, call: BrokerCall, stage: CallStage, time: Time) {
+    pub(super) fn call(
+        &mut self,
+        call: BrokerCall,
+        stage: CallStage,
+        time: Time,
+    ) -> Result<(), Broken> {
         let calls = &mut self.calls[index(call)];
         if calls.in_flight >= CALLS_MAX {
             calls.full_until = time;
@@ -81,6 +86,19 @@ impl Checks {
             calls.busy_until = time;
             calls.in_flight = calls.in_flight.saturating_sub(1);
         }
+        match (call, stage) {
+            (BrokerCall::Receive, CallStage::Began) => self.check_pull(time),
+            (BrokerCall::Receive, CallStage::Answered) => {
+                self.room.begin_batch();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a call of `receive` is on its way.
+    pub(super) fn is_receiving(&self) -> bool {
+        self.calls[index(BrokerCall::Receive)].in_flight > 0
     }
 
     /// A failed call is told once.

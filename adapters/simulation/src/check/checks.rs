@@ -7,7 +7,10 @@ use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Rate, Ti
 
 use super::Time;
 use super::calls::{Calls, Known};
+use super::hooks::Hook;
 use super::limits::Limits;
+use super::room::{Room, Weight};
+use super::told::Told;
 use crate::fingerprint::Map;
 use crate::{Answer, SettleKind};
 
@@ -18,6 +21,8 @@ pub struct Promises {
     pub concurrency: usize,
     /// As the builder was told.
     pub prefetch: usize,
+    /// As the builder was told.
+    pub prefetch_bytes: usize,
     /// As the builder was told.
     pub lease: Duration,
     /// As the builder was told.
@@ -70,8 +75,8 @@ pub(super) struct Checks {
     pub(super) is_safe: Option<IsSafe>,
     /// How many messages are under lease.
     pub(super) leased: i64,
-    /// The leases of deliveries that were handed over and not told of yet.
-    pub(super) arrived: VecDeque<LeaseToken>,
+    /// The leases of deliveries that were handed over and not told of yet, and their bytes.
+    pub(super) arrived: VecDeque<(LeaseToken, usize)>,
     pub(super) calls: [Calls; 3],
     pub(super) limits: Limits,
     /// How many deliveries were received.
@@ -85,6 +90,10 @@ pub(super) struct Checks {
     /// When time was stolen last.
     pub(super) stolen_at: Mark,
     pub(super) step: Step,
+    pub(super) room: Room,
+    /// What is to follow the stop of this consumer.
+    pub(super) hooks: Vec<Hook>,
+    pub(super) told: Told,
 }
 
 #[derive(Default)]
@@ -93,6 +102,13 @@ pub(super) struct Counts {
     pub(super) received: u64,
     pub(super) panics: u64,
     pub(super) branch_failures: u64,
+}
+
+impl Counts {
+    /// How many deliveries were given up.
+    pub(super) fn abandoned(&self) -> u64 {
+        self.ends[5]
+    }
 }
 
 /// What a consumer did since it was looked at last.
@@ -114,6 +130,7 @@ pub(super) struct Message {
     pub(super) owners: Map<u64, usize>,
     /// How many settlements the broker has confirmed that were not told of yet.
     pub(super) done_count: u64,
+    pub(super) weight: Weight,
 }
 
 /// One delivery of one message, and its handler.
@@ -141,6 +158,8 @@ pub(super) struct Lease {
     /// In which consumer's life it was settled, and how.
     pub(super) settled: Option<(u32, SettleKind)>,
     pub(super) is_duplicated: bool,
+    /// Whether it was handed over with half of its time left.
+    pub(super) is_fresh: bool,
     /// As the consumer was told.
     pub(super) attempt: u32,
     pub(super) delivered_at: Instant,
@@ -220,6 +239,11 @@ impl Time {
 }
 
 impl Promises {
+    /// Whether messages may be too large for all that were asked for to be taken in.
+    pub(super) fn is_limited_by_bytes(&self) -> bool {
+        self.prefetch_bytes < Self::default().prefetch_bytes
+    }
+
     /// Whether a delay is what the backoff may give after an attempt.
     pub(super) fn may_back_off(&self, attempt: u32, delay: Duration) -> bool {
         (self.least_backoff(attempt)..=self.backoff_whole(attempt)).contains(&delay)
@@ -253,6 +277,7 @@ impl Default for Promises {
         Self {
             concurrency: 64,
             prefetch: 1000,
+            prefetch_bytes: 100 << 20,
             lease: Duration::from_secs(60),
             lease_max: Duration::from_secs(30 * 60),
             max_deliveries: 5,

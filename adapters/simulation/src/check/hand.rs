@@ -9,11 +9,12 @@ use super::{Broken, Time};
 impl Checks {
     pub(super) fn received(&mut self, id: &MessageId, attempt: u32, time: Time) {
         let token = self.arrived.pop_front();
-        let token = token.unwrap_or_else(|| LeaseToken::from("unknown"));
+        let (token, bytes) = token.unwrap_or_else(|| (LeaseToken::from("unknown"), 0));
         let until = self.leases.entry(token.clone()).or_default().deadline;
         self.serial += 1;
         self.newest = self.serial;
         let message = self.messages.entry(id.clone()).or_default();
+        self.room.add(&mut message.weight, bytes);
         let owner = message.generations.len();
         let owner_before = message.owners.insert(delivery_of(&token), owner);
         message.generations.push(Generation {

@@ -21,8 +21,8 @@
 /// | I13 | a step is bounded | `bounded step` |
 /// | I14 | batches keep within the caps | a panic of the broker: `no panic` |
 /// | I15 | calls are as few as needed | `extension rate`, `settled in time` |
-/// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases` |
-/// | I17 | every error is told exactly once | `told once` |
+/// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases`, `hooks in order`, `hooks in time` |
+/// | I17 | every error is told exactly once | `told once`, `told and counted` |
 /// | I18 | no dead letter without a reason | `no early dead letter`, `timeout kept` |
 /// | I19 | the same seed is the same run | the fingerprint, compared by the runner and its tests |
 /// | I20 | once nothing goes wrong the backlog drains | `progress`, `no hang`, `no failure` |
@@ -107,7 +107,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "timeout kept",
         "a handler is timed out when it is due, and no earlier",
     ),
-    ("room", "no more deliveries are in hand than may be"),
+    (
+        "room",
+        "no more is in hand, by count and by bytes, than may be; only what is too much is shed",
+    ),
     (
         "order of phases",
         "a consumer never goes back to an earlier phase",
@@ -122,6 +125,14 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     ("stop in time", "a stop takes no longer than its plan"),
     (
+        "hooks in order",
+        "what follows a stop runs once, in its order, when nothing is handled, and is told",
+    ),
+    (
+        "hooks in time",
+        "what follows a stop takes no longer than it may",
+    ),
+    (
         "nothing held",
         "after a stop in order no message stays under lease",
     ),
@@ -129,6 +140,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "told once",
         "every panic, failed branch and failed call is told exactly once, and at once",
     ),
+    ("told and counted", "the totals are the sums of the events"),
     (
         "no early dead letter",
         "a dead letter is a verdict, or the last attempt, or later than that",

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report};
 
-use super::checks::{Checks, ENDS, End, Generation, Promises, Start};
+use super::checks::{Checks, ENDS, End, Generation, Mark, Promises, Start};
+use super::room::Weight;
 use super::{Broken, Time};
 
 impl Checks {
@@ -16,6 +17,7 @@ impl Checks {
             is_safe,
             leased,
             stolen_at,
+            hooks,
             ..
         } = std::mem::take(self);
         *self = Self {
@@ -26,22 +28,27 @@ impl Checks {
             is_safe,
             leased,
             stolen_at,
+            hooks,
             ..Self::default()
         };
         for message in self.messages.values_mut() {
             message.generations.clear();
             message.owners.clear();
             message.done_count = 0;
+            message.weight = Weight::default();
         }
         self.set_rate(self.promises.rate, time);
     }
 
     pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
+        self.told.add(event);
         match event {
             Event::Received(key) => self.received(&key.id, key.attempt, time),
             Event::Merged(key) => self.merged(key, time)?,
-            Event::Poisoned { delivery, .. } | Event::Shed(delivery) => {
+            Event::Poisoned { delivery, .. } => self.set_aside(delivery, time),
+            Event::Shed(delivery) => {
                 self.set_aside(delivery, time);
+                self.shed(delivery)?;
             }
             Event::Extended(key) => self.extended(key)?,
             Event::HandlerTimedOut { delivery, .. } => self.timed_out(delivery, time)?,
@@ -74,6 +81,7 @@ impl Checks {
         let change = match end_of(event) {
             Some(end) => {
                 self.counts.ends[end] += 1;
+                self.leave_room(&key.id);
                 self.ended(event, key)?;
                 -1
             }
@@ -205,9 +213,10 @@ impl Checks {
 
     pub(super) fn crashed(&mut self) {
         self.is_closed = true;
+        self.hooks.clear();
     }
 
-    pub(super) fn end(&mut self, report: &Report) -> Result<(), Broken> {
+    pub(super) fn end(&mut self, report: &Report, time: Time) -> Result<(), Broken> {
         self.is_closed = true;
         let totals = &report.totals;
         match &report.error {
@@ -238,8 +247,10 @@ impl Checks {
             let detail = format!("panics and branches: {meant:?}, told {told:?}");
             return Err(Broken("told once", detail));
         }
+        self.check_totals(totals)?;
         self.check_calls_told()?;
-        self.check_stop(report)
+        self.check_stop(report)?;
+        self.check_hooks(report, time)
     }
 
     fn check_stop(&self, report: &Report) -> Result<(), Broken> {
@@ -253,7 +264,10 @@ impl Checks {
             return Ok(());
         }
         // A later stop counts by its own plan, even where the earlier one was shorter.
-        let last = self.stops.iter().take(3).enumerate().next_back();
+        // One that comes later than that is about the hooks.
+        let is_before = |stop: &&(Mark, Plan)| stop.0.now <= closed.now;
+        let before = self.stops.iter().take(3).take_while(is_before);
+        let last = before.enumerate().last();
         if let Some((index, (mark, plan))) = last {
             let allowed = match index {
                 0 => plan.drain + plan.grace + plan.flush,

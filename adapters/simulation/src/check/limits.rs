@@ -10,7 +10,7 @@ use super::{Broken, Time};
 /// The limits of a consumer as they are now.
 #[derive(Default)]
 pub(super) struct Limits {
-    paused_at: Option<Mark>,
+    pub(super) paused_at: Option<Mark>,
     /// In a pause a consumer takes in all that is under lease, room or not.
     pub(super) was_paused: bool,
     /// More than the concurrency after it was lowered, until those that run have ended.
@@ -29,6 +29,7 @@ impl Checks {
             Event::Paused => {
                 self.limits.paused_at = Some(time);
                 self.limits.was_paused = true;
+                self.room.rest_is_over();
             }
             Event::Resumed => self.limits.paused_at = None,
             Event::ConcurrencySet(count) => {

@@ -8,10 +8,13 @@ mod calls;
 mod checks;
 mod facts;
 mod hand;
+mod hooks;
 mod invariants;
 mod life;
 mod limits;
+mod room;
 mod steps;
+mod told;
 mod verdicts;
 
 use std::fmt;
@@ -85,10 +88,7 @@ impl Checker {
         broker.on_fact(move |fact| listener.check(|checks, now| checks.fact(fact, now)));
         let listener = checker.clone();
         broker.on_call(move |call, stage| {
-            listener.check(|checks, now| {
-                checks.call(call, stage, now);
-                Ok(())
-            });
+            listener.check(|checks, now| checks.call(call, stage, now));
         });
         checker
     }
@@ -183,7 +183,7 @@ impl Checker {
 
     /// The consumer has returned its report.
     pub fn end(&self, report: &Report) {
-        self.check(|checks, _| checks.end(report));
+        self.check(|checks, now| checks.end(report, now));
     }
 
     /// The consumer was dropped while it ran.
@@ -255,7 +255,7 @@ impl fmt::Debug for Hold {
 }
 
 /// The instant of a check, and how much time was taken from the program until then.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Time {
     now: Instant,
     stolen: std::time::Duration,

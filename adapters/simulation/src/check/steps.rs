@@ -49,6 +49,7 @@ impl Checks {
         if stats.phase == Phase::Running && outstanding > room && !self.limits.was_paused {
             return Err(Broken("room", format!("{outstanding} of {room}")));
         }
+        self.check_room(stats, time)?;
         self.check_step(outstanding as u64)?;
         self.check_told(stats, time)
     }
