@@ -98,6 +98,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        // An empty set would take the waker all the same.
+        if self.calls.is_empty() {
+            return false;
+        }
         let mut is_busy = false;
         // Bounded: there are never more than a few calls.
         while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(cx) {

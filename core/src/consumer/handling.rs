@@ -58,6 +58,10 @@ impl Engine<'_> {
     }
 
     pub(super) fn poll_shields(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        // Nearly always: an empty set would take the waker all the same.
+        if self.shields.is_empty() {
+            return false;
+        }
         let mut is_busy = false;
         // Bounded: it yields after it has polled as many as there are.
         while let Poll::Ready(Some((handle, panic))) = self.shields.poll_next_unpin(cx) {

@@ -16,6 +16,9 @@ pub(super) struct Wheel {
     bits: [u64; WORDS],
     /// What was outside of the window when it was added.
     rest: BTreeMap<u64, u32>,
+    /// The first tick and its number: asked for several times in every pass, and changed only when
+    /// something is added before it or it is removed.
+    first: Option<(u64, u32)>,
 }
 
 impl Wheel {
@@ -25,6 +28,7 @@ impl Wheel {
             slots: Box::new([0; TICKS]),
             bits: [0; WORDS],
             rest: BTreeMap::new(),
+            first: None,
         }
     }
 
@@ -50,6 +54,9 @@ impl Wheel {
         } else {
             self.rest.insert(tick, number);
         }
+        if self.first.is_none_or(|(first, _)| tick < first) {
+            self.first = Some((tick, number));
+        }
     }
 
     /// Removes a tick, if it is there.
@@ -59,10 +66,17 @@ impl Wheel {
         } else {
             self.rest.remove(&tick);
         }
+        if self.first.is_some_and(|(first, _)| tick == first) {
+            self.first = self.look_for_first();
+        }
     }
 
     /// The first tick and its number.
     pub(super) fn first(&self) -> Option<(u64, u32)> {
+        self.first
+    }
+
+    fn look_for_first(&self) -> Option<(u64, u32)> {
         let near = self
             .first_in_ring()
             .map(|tick| (tick, self.slots[place(tick)]));
