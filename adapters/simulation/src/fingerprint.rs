@@ -11,6 +11,16 @@ pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fingerprint>>;
 pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
+    /// Goes on where another was [paused](Self::pause).
+    pub(crate) fn resume(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// All that there is to it.
+    pub(crate) fn pause(self) -> u64 {
+        self.0
+    }
+
     fn add(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(FACTOR);
     }

@@ -33,8 +33,11 @@ pub(crate) struct World {
     state: Mutex<State>,
     /// Whether there is a violation, so that a look after each poll costs next to nothing.
     is_violated: AtomicBool,
-    /// As `State::now`, which is asked for often.
+    /// As `State::now` and `State::stolen`, which are asked for often.
     now_nanos: AtomicU64,
+    stolen_nanos: AtomicU64,
+    /// The hash of everything so far.
+    hash: AtomicU64,
 }
 
 pub(crate) struct State {
@@ -48,7 +51,6 @@ pub(crate) struct State {
     polls: u64,
     hazards: Hazards,
     violation: Option<Violation>,
-    hasher: Fingerprint,
     tasks: BTreeMap<TaskId, Task>,
     runnable: Vec<TaskId>,
     timers: Timers,
@@ -74,6 +76,8 @@ impl World {
             dice,
             is_violated: AtomicBool::new(false),
             now_nanos: AtomicU64::new(Instant::ZERO.as_nanos()),
+            stolen_nanos: AtomicU64::new(0),
+            hash: AtomicU64::new(0),
             state: Mutex::new(State {
                 now: Instant::ZERO,
                 suspended: Duration::ZERO,
@@ -82,7 +86,6 @@ impl World {
                 polls: 0,
                 hazards: Hazards::default(),
                 violation: None,
-                hasher: Fingerprint::default(),
                 tasks: BTreeMap::new(),
                 runnable: Vec::new(),
                 timers: Timers::default(),
@@ -103,10 +106,13 @@ impl World {
         Instant::from_nanos(self.now_nanos.load(Ordering::Relaxed))
     }
 
-    /// Shows what `State::now` has become.
-    fn show(&self, now: Instant) {
+    /// Shows what `State::now` and `State::stolen` have become.
+    fn show(&self, state: &State) {
+        let stolen = u64::try_from(state.stolen.as_nanos()).unwrap_or(u64::MAX);
         // Relaxed: as above.
-        self.now_nanos.store(now.as_nanos(), Ordering::Relaxed);
+        self.now_nanos
+            .store(state.now.as_nanos(), Ordering::Relaxed);
+        self.stolen_nanos.store(stolen, Ordering::Relaxed);
     }
 
     pub(crate) fn dice(&self) -> &Dice {
@@ -134,7 +140,8 @@ impl World {
     }
 
     pub(crate) fn stolen(&self) -> Duration {
-        self.lock().stolen
+        // Relaxed: as above.
+        Duration::from_nanos(self.stolen_nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn suspended(&self) -> Duration {
@@ -155,22 +162,24 @@ impl World {
         self.lock().suspended += duration;
     }
 
+    /// Adds what happens now to the hash of everything.
     pub(crate) fn record(&self, event: &impl Hash) {
-        let mut state = self.lock();
-        let State { hasher, now, .. } = &mut *state;
-        now.hash(hasher);
-        event.hash(hasher);
+        // Relaxed: as above.
+        let mut hasher = Fingerprint::resume(self.hash.load(Ordering::Relaxed));
+        (self.now(), event).hash(&mut hasher);
+        self.hash.store(hasher.pause(), Ordering::Relaxed);
     }
 
     pub(crate) fn fingerprint(&self) -> u64 {
-        self.lock().hasher.finish()
+        // Relaxed: as above.
+        Fingerprint::resume(self.hash.load(Ordering::Relaxed)).finish()
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
         let mut state = self.lock();
         state.now = state.now + duration;
         state.stolen += duration;
-        self.show(state.now);
+        self.show(&state);
     }
 
     pub(crate) fn timer_id(&self) -> u64 {
@@ -229,7 +238,7 @@ impl World {
                 state.stolen += late;
             }
             state.now = now;
-            self.show(now);
+            self.show(&state);
             let mut due = std::mem::take(&mut state.due);
             due.extend(std::iter::from_fn(|| state.timers.pop_due(now)));
             due
@@ -297,15 +306,12 @@ impl World {
             let pause = self.dice.duration("pause", state.hazards.pause_max);
             state.now = state.now + pause;
             state.stolen += pause;
-            self.show(state.now);
+            self.show(&state);
         }
         let id = state.pick(&self.dice);
-        let State {
-            tasks, hasher, now, ..
-        } = &mut *state;
-        (*now, id).hash(hasher);
+        self.record(&id);
         // A runnable task is in the table: `remove_task` clears both.
-        let task = tasks.get_mut(&id)?;
+        let task = state.tasks.get_mut(&id)?;
         task.is_runnable = false;
         task.poll += 1;
         let waker = TaskWaker {

@@ -153,7 +153,12 @@ impl SimBroker {
     }
 
     /// Has `listener` told of every fact, at once. It must not ask this broker anything.
-    pub fn on_fact(&self, listener: impl FnMut(&Fact) + Send + 'static) {
+    pub fn on_fact(&self, mut listener: impl FnMut(&Fact) + Send + 'static) {
+        self.on_facts(move |facts| facts.iter().for_each(&mut listener));
+    }
+
+    /// As [`on_fact`](Self::on_fact), with the facts of one moment together.
+    pub(crate) fn on_facts(&self, listener: impl FnMut(&[Fact]) + Send + 'static) {
         self.shared
             .visit(|wire, _| wire.listener = Some(Box::new(listener)));
     }

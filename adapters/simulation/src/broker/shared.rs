@@ -42,8 +42,10 @@ impl Shared {
             ledger, listener, ..
         } = &mut *wire;
         let facts = &ledger.facts()[facts_before..];
-        if let Some(listener) = listener {
-            facts.iter().for_each(listener);
+        if let Some(listener) = listener
+            && !facts.is_empty()
+        {
+            listener(facts);
         }
         if let Some(world) = &self.world {
             facts.iter().for_each(|fact| world.record(fact));

@@ -38,8 +38,8 @@ pub(super) struct Wire {
     pub(super) wakes: u64,
 }
 
-/// Told of every fact.
-pub(super) type Listener = Box<dyn FnMut(&Fact) + Send>;
+/// Told of every fact, with those of the same moment together.
+pub(super) type Listener = Box<dyn FnMut(&[Fact]) + Send>;
 
 /// Told of every call.
 pub(super) type CallListener = Box<dyn FnMut(BrokerCall, CallStage) + Send>;

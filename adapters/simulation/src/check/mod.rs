@@ -85,7 +85,9 @@ impl Checker {
             checks: Arc::default(),
         };
         let listener = checker.clone();
-        broker.on_fact(move |fact| listener.check(|checks, now| checks.fact(fact, now)));
+        broker.on_facts(move |facts| {
+            listener.check(|checks, now| facts.iter().try_for_each(|fact| checks.fact(fact, now)));
+        });
         let listener = checker.clone();
         broker.on_call(move |call, stage| {
             listener.check(|checks, now| checks.call(call, stage, now));
