@@ -23,12 +23,35 @@ pub fn cells(row: &str) -> Vec<&str> {
     row.trim_matches('|').split('|').map(str::trim).collect()
 }
 
+/// Whether this row of a comparison, the last column of which is ours, is a yes.
+///
+/// # Panics
+///
+/// When it is neither a yes that names tests, all of which are some, nor a no with its reason, and
+/// when it has another number.
+pub fn is_yes(row: &str, number: usize, is_test: impl Fn(&str, &str) -> bool) -> bool {
+    let cells = cells(row);
+    assert_eq!(cells[0], number.to_string(), "{row}");
+    let ours = cells[cells.len() - 1];
+    if let Some(reason) = ours.strip_prefix("no: ") {
+        assert!(reason.len() > 40 && reason.ends_with('.'), "{row}");
+        return false;
+    }
+    assert!(ours.starts_with("yes"), "{row}");
+    let links = links(ours);
+    assert!(!links.is_empty(), "{row}");
+    for (name, path) in links {
+        assert!(is_test(name, path), "{name} is no test in {path}");
+    }
+    true
+}
+
 /// The links of a cell: what they say and where they lead.
 ///
 /// # Panics
 ///
 /// When a link is broken off.
-pub fn links(cell: &str) -> Vec<(&str, &str)> {
+fn links(cell: &str) -> Vec<(&str, &str)> {
     let parts = cell.split('[').skip(1);
     parts
         .map(|part| {
