@@ -1,21 +1,23 @@
 //! Simulated lives of `mayhem-core`: what the runner runs, and what its tests run in small.
 //!
 //! In reading order: `settings` (what the dice decide about one life), `features` (what its
-//! consumers use), `handler` (what its handlers do), `hooks` (what follows a stop), `life`
-//! (consumers that come, stop, crash and go until every message has its fate), `totals` (what many
-//! lives met), `search` (many seeds on several threads), `bugs` (those that are planted in the
-//! engine).
+//! consumers use), `handler` (what its handlers do), `hooks` (what follows a stop), `output` (what
+//! is printed), `life` (consumers that come, stop, crash and go until every message has its fate),
+//! `totals` (what many lives met), `search` (many seeds on several threads), `bugs` (those that are
+//! planted in the engine).
 
 mod bugs;
 mod features;
 mod handler;
 mod hooks;
 mod life;
+mod output;
 mod search;
 mod settings;
 mod totals;
 
 pub use bugs::{Hunted, hunt, hunt_all};
 pub use life::{Life, hush, live};
+pub use output::say;
 pub use search::{Failed, Search, run_seed, shrink_seed};
 pub use totals::{Tally, Totals};

@@ -16,6 +16,7 @@ use mayhem_sim::{
 
 use crate::handler::{Play, PollsLeft};
 use crate::hooks::add_hooks;
+use crate::output::say;
 use crate::settings::{Ending, Settings};
 use crate::totals::Tally;
 
@@ -55,7 +56,7 @@ pub fn hush() {
 pub fn live(sim: &Simulation, life: Life) -> Result<Tally, Hang> {
     let settings = Arc::new(Settings::draw(sim, life.messages));
     if life.is_told {
-        println!("{settings:#?}");
+        say(format_args!("{settings:#?}"));
     }
     sim.set_hazards(settings.hazards.clone());
     let broker = SimBroker::new(sim, settings.broker.clone());
@@ -141,7 +142,7 @@ impl Stage<'_> {
             _ => self.settings.ending(&self.dice, round),
         };
         if self.life.is_told {
-            println!("life {round}: {ending:?}, {promises:?}");
+            say(format_args!("life {round}: {ending:?}, {promises:?}"));
         }
         self.tally.lives += 1;
         let ended = self.perform_with(round, promises, ending)?;
@@ -325,7 +326,7 @@ impl Stage<'_> {
 
     fn tell(&self) {
         for fact in self.broker.facts() {
-            println!("{:?} {fact}", fact.at - Instant::ZERO);
+            say(format_args!("{:?} {fact}", fact.at - Instant::ZERO));
         }
     }
 }
@@ -357,7 +358,7 @@ impl Stopper {
 
     fn see(&self, event: &Event, control: &Mutex<Option<Control>>) {
         if self.is_told {
-            println!("    told {event:?}");
+            say(format_args!("    told {event:?}"));
         }
         let mut left = self.left.lock().expect("nobody panics with it");
         let Some(count) = *left else { return };

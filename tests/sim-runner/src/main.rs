@@ -6,16 +6,17 @@
 //! cargo run --release -p mayhem-sim-runner -- --replay 1234
 //! ```
 
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use mayhem_sim::{Simulation, Tape, attempt};
 use mayhem_sim_runner::{
-    Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, shrink_seed,
+    Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, say, shrink_seed,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,14 +25,15 @@ use serde_json::{Map, Value, json};
 #[command(max_term_width = 100)]
 struct Cli {
     /// Fixed seeds, such as 0..2000, before any random ones.
-    #[arg(long, value_parser = parse_seeds)]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse_seeds)]
     seeds: Option<Range<u64>>,
     /// Random seeds for so many seconds.
-    #[arg(long)]
-    seconds: Option<u64>,
+    #[arg(long, allow_negative_numbers = true, value_parser = parse_seconds)]
+    seconds: Option<Duration>,
     /// Random seeds for so many hours.
-    #[arg(long)]
-    hours: Option<f64>,
+    #[arg(long, allow_negative_numbers = true, value_parser = parse_hours)]
+    #[arg(conflicts_with = "seconds")]
+    hours: Option<Duration>,
     /// Run one seed or one tape again, and print what happens; a tape may be in a file.
     #[arg(long, value_name = "SEED|TAPE")]
     replay: Option<String>,
@@ -39,11 +41,11 @@ struct Cli {
     #[arg(long, value_name = "PROGRAM")]
     same_as: Option<PathBuf>,
     /// Messages per life, in place of a draw.
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     messages: Option<u64>,
     /// How many threads; as many as there are cores unless given.
     #[arg(long)]
-    threads: Option<usize>,
+    threads: Option<NonZero<usize>>,
     /// Have the handlers ack without having done anything, now and then.
     #[arg(long)]
     canary: bool,
@@ -74,16 +76,8 @@ fn main() -> ExitCode {
         hunt(budget);
         return ExitCode::SUCCESS;
     }
-    if cli.bugs {
-        return match kill_table() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("{message}");
-                ExitCode::FAILURE
-            }
-        };
-    }
     let outcome = match &cli.same_as {
+        _ if cli.bugs => kill_table(),
         Some(program) => compare(&cli, life, program),
         None => search(&cli, life),
     };
@@ -100,8 +94,7 @@ fn search(cli: &Cli, life: Life) -> Result<(), String> {
     if !life.has_canary {
         check_canary(life)?;
     }
-    let seconds = cli.seconds.map(|seconds| seconds as f64);
-    let limit = seconds.or_else(|| cli.hours.map(|hours| hours * 3_600.0));
+    let limit = cli.seconds.or(cli.hours);
     let fixed = match (&cli.seeds, limit) {
         (Some(seeds), _) => seeds.clone(),
         (None, None) => FIXED,
@@ -111,9 +104,8 @@ fn search(cli: &Cli, life: Life) -> Result<(), String> {
     let mut totals = run(cli, life, fixed, None)?;
     if let Some(limit) = limit {
         let first = random_seed();
-        println!("random seeds from {first}");
-        let until = Duration::from_secs_f64(limit);
-        totals.merge(&run(cli, life, first..u64::MAX, Some(until))?);
+        eprintln!("random seeds from {first}");
+        totals.merge(&run(cli, life, first..u64::MAX, Some(limit))?);
     }
     print(cli, &totals, began.elapsed());
     Ok(())
@@ -166,7 +158,7 @@ fn check_canary(life: Life) -> Result<(), String> {
     let (totals, failed) = search.run();
     match failed {
         Some(failed) if failed.violation.invariant == "safe before ack" => {
-            println!("canary caught after {} seeds", totals.seeds);
+            eprintln!("canary caught after {} seeds", totals.seeds);
             Ok(())
         }
         Some(failed) => Err(format!("the canary was taken for {}", failed.violation)),
@@ -186,26 +178,32 @@ fn replay(what: &str, life: Life) -> ExitCode {
         match text.trim().trim_start_matches('t').parse::<Tape>() {
             Ok(tape) => Simulation::replay(&tape),
             Err(error) => {
-                eprintln!("{what}: neither a seed, nor a file, nor a tape: {error}");
+                eprintln!(
+                    "--replay {what}: neither a seed, nor a file with a tape, \
+                     nor a tape: {error}"
+                );
                 return ExitCode::from(2);
             }
         }
     };
     let outcome = attempt(&sim, |sim| live(sim, life));
-    println!("choices that are not harmless:");
+    say(format_args!("choices that are not harmless:"));
     for choice in sim.dice().choices() {
         if choice.value > 0 {
-            println!("    {}: {}", choice.label, choice.value);
+            say(format_args!("    {}: {}", choice.label, choice.value));
         }
     }
-    println!("hash {:016x}", sim.fingerprint());
+    say(format_args!("hash {:016x}", sim.fingerprint()));
     match outcome {
         Ok(tally) => {
-            println!("no promise was broken in {} polls", tally.polls);
+            say(format_args!(
+                "no promise was broken in {} polls",
+                tally.polls
+            ));
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            println!("SIM_FAIL {violation}");
+            say(format_args!("SIM_FAIL {violation}"));
             ExitCode::FAILURE
         }
     }
@@ -216,7 +214,9 @@ fn kill_table() -> Result<(), String> {
     if !cfg!(mayhem_bug) {
         return Err("no bugs are planted: build with RUSTFLAGS=\"--cfg mayhem_bug\"".to_owned());
     }
-    println!("| planted bug | caught by | seeds |\n|---|---|---:|");
+    say(format_args!(
+        "| planted bug | caught by | seeds |\n|---|---|---:|"
+    ));
     let hunted = hunt_all(|bug| {
         let Hunted {
             name,
@@ -224,14 +224,19 @@ fn kill_table() -> Result<(), String> {
             caught,
         } = bug;
         match caught {
-            Some((promise, Some(seed))) => println!("| {name} | {promise} | {} |", seed + 1),
-            Some((end, None)) => println!("| {name} | {end} | |"),
-            None => println!("| {name} | **not caught** | {budget} |"),
+            Some((promise, Some(seed))) => {
+                say(format_args!("| {name} | {promise} | {} |", seed + 1))
+            }
+            Some((end, None)) => say(format_args!("| {name} | {end} | |")),
+            None => say(format_args!("| {name} | **not caught** | {budget} |")),
         }
     });
     let hunted = hunted.map_err(|error| error.to_string())?;
     let caught = hunted.iter().filter(|bug| bug.caught.is_some()).count();
-    println!("\n{caught} of {} planted bugs caught", hunted.len());
+    say(format_args!(
+        "\n{caught} of {} planted bugs caught",
+        hunted.len()
+    ));
     if caught < hunted.len() {
         return Err("some planted bugs got away".to_owned());
     }
@@ -250,23 +255,22 @@ fn compare(cli: &Cli, life: Life, program: &PathBuf) -> Result<(), String> {
             &format!("{}..{}", seeds.start, seeds.end),
         ])
         .output()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+        .map_err(|error| format!("--same-as {}: {error}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let there = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|totals| totals["hash"].as_str().map(str::to_owned));
     if there.as_ref() == Some(&here) {
-        println!(
+        say(format_args!(
             "{} seeds have the same hash in both: {here}",
             seeds.end - seeds.start
-        );
+        ));
         Ok(())
     } else {
-        Err(format!(
-            "the hash is {here} here, and {there:?} in {}",
-            program.display()
-        ))
+        let there = there.unwrap_or_else(|| "not printed".to_owned());
+        let program = program.display();
+        Err(format!("the hash is {here} here, and {there} by {program}"))
     }
 }
 
@@ -286,28 +290,32 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
             "seeds_per_second_and_thread": per_thread,
             "times_real_time": factor,
         });
-        println!("{totals}");
+        say(format_args!("{totals}"));
         return;
     }
     for (name, count) in totals.rows() {
-        println!("{name:>28} {count:>14}");
+        say(format_args!("{name:>28} {count:>14}"));
     }
-    println!("{:>28} {:>14.0}", "seeds/s and thread", per_thread);
-    println!("{:>28} {factor:>14.0}", "times real time");
-    println!("faults met:");
+    say(format_args!(
+        "{:>28} {:>14.0}",
+        "seeds/s and thread", per_thread
+    ));
+    say(format_args!("{:>28} {factor:>14.0}", "times real time"));
+    say(format_args!("faults met:"));
     for (name, count) in &totals.sum.hits {
-        println!("{name:>28} {count:>14}");
+        say(format_args!("{name:>28} {count:>14}"));
     }
-    println!(
+    say(format_args!(
         "hash {:016x}, {:.1} s",
         totals.sum.fingerprint,
         took.as_secs_f64()
-    );
+    ));
 }
 
 fn threads(cli: &Cli) -> usize {
-    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    cli.threads.unwrap_or(cores)
+    let cores = thread::available_parallelism();
+    let threads = cli.threads.map_or(cores, Ok);
+    threads.map_or(1, NonZero::get)
 }
 
 /// Small enough to be typed, and another one every time.
@@ -319,10 +327,35 @@ fn random_seed() -> u64 {
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let parse = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
-    match text.split_once("..") {
-        Some((first, end)) => Ok(parse(first)?..parse(end)?),
-        None => parse(text).map(|seed| seed..seed + 1),
+    let range = match text.split_once("..") {
+        Some((first, end)) => first.parse().ok().zip(end.parse().ok()),
+        None => text
+            .parse()
+            .ok()
+            .map(|seed: u64| (seed, seed.saturating_add(1))),
+    };
+    match range {
+        Some((first, end)) if first < end => Ok(first..end),
+        Some(_) => Err("there is no seed in it: the first comes first, as in 0..2000".to_owned()),
+        None => Err("expected a seed, as 7, or a range of them, as 0..2000".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    parse_time(text, 1.0, "seconds")
+}
+
+fn parse_hours(text: &str) -> Result<Duration, String> {
+    parse_time(text, 3_600.0, "hours")
+}
+
+fn parse_time(text: &str, unit_seconds: f64, unit: &str) -> Result<Duration, String> {
+    let time = text.parse::<f64>().ok().filter(|count| *count > 0.0);
+    let time = time.map(|count| Duration::try_from_secs_f64(count * unit_seconds));
+    match time {
+        Some(Ok(time)) => Ok(time),
+        Some(Err(_)) => Err(format!("so many {unit} are more than there are")),
+        None => Err(format!("expected a number of {unit} above 0")),
     }
 }
 
