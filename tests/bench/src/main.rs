@@ -72,6 +72,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader has all that it wanted.
+        Err(failure) if is_broken_pipe(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("mayhem-bench: {failure}");
             ExitCode::FAILURE
@@ -143,6 +145,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         io::stdout().write_all(targets::render(&measured).as_bytes())?;
     }
     Ok(())
+}
+
+fn is_broken_pipe(failure: &Failure) -> bool {
+    let error = failure.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Whether the instructions cannot be counted, which is told; where CI is set it is a failure.

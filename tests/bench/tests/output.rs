@@ -1,7 +1,7 @@
 //! What the benchmark program prints.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -135,4 +135,36 @@ fn wrong_usage_is_told_with_exit_code_2() {
         String::from_utf8_lossy(&output.stderr).contains("bridge"),
         "it lists what there is"
     );
+}
+
+#[test]
+fn what_the_program_would_ask_itself_for_and_is_not_there_is_told() {
+    for (option, told) in [
+        ("--under-callgrind", "no peer is called nobody"),
+        ("--in-hand", "no stage is called nobody"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_mayhem-bench"))
+            .args(["engine", option, "nobody"])
+            .output()
+            .expect("the program starts");
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.trim(), format!("mayhem-bench: {told}"));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mayhem-bench"))
+        .args(["local", "--quick", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stdout.take());
+
+    let output = child.wait_with_output().expect("it ends");
+
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

@@ -74,8 +74,11 @@ fn bytes_in_a_process(n: u64, stage: &str) -> Result<f64, Failure> {
 ///
 /// # Errors
 ///
-/// A consumer that ends, and a system that does not tell what a process takes.
+/// No such stage, a consumer that ends, and a system that does not tell what a process takes.
 pub(crate) fn print_bytes(stage: &str, n: u64) -> Result<(), Failure> {
+    if ![RUNNING, WAITING].contains(&stage) {
+        return Err(format!("no stage is called {stage}").into());
+    }
     println!("{}", bytes(n, stage == RUNNING)?);
     Ok(())
 }
