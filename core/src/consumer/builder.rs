@@ -175,7 +175,9 @@ impl<B, C, H> Builder<B, C, H> {
     /// How long a delivery may be under lease in all, from its receipt. Default: 30 min.
     ///
     /// After that its lease is lost: the handler is told, keeps its permit until it ends, and
-    /// another consumer may get the message.
+    /// another consumer may get the message. What has not been started by then is handed back
+    /// before, not as an attempt, while an eighth of a lease is left; so it is where the broker
+    /// cannot extend leases.
     pub fn lease_max(mut self, lease_max: Duration) -> Self {
         self.settings.lease_max = lease_max;
         self

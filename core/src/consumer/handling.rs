@@ -91,10 +91,23 @@ impl Engine<'_> {
         for handle in commands.lost {
             self.lost(handle);
         }
+        for handle in commands.ending {
+            self.hand_back_waiting(handle);
+        }
         if let Some(batch) = commands.batch {
             self.call_extend(batch);
         }
         is_busy
+    }
+
+    /// Hands back what waits while it can still be told to the broker: lost, it could count as an
+    /// attempt.
+    fn hand_back_waiting(&mut self, handle: Handle) {
+        match self.table.get(handle).map(|lease| &lease.owner.stage) {
+            Some(Stage::Buffered) => self.release(handle),
+            Some(Stage::Parked(_)) => self.unpark(handle),
+            _ => {}
+        }
     }
 
     /// Applies the answer to a batch of extensions.

@@ -123,7 +123,7 @@ impl Engine<'_> {
         }
     }
 
-    fn unpark(&mut self, handle: Handle) {
+    pub(super) fn unpark(&mut self, handle: Handle) {
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };

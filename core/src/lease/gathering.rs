@@ -173,8 +173,11 @@ impl<T: Leased> LeaseTable<T> {
             });
         } else if is_held && deadline == wanted {
             return self.keep(now, handle);
+        } else if is_held {
+            // At the end of the longest lease an extension would change nothing: let it run out.
+            self.stop_timer(handle);
+            return self.arm_last(handle);
         }
-        // At the end of the longest lease an extension would change nothing: let it run out.
         if matches!(lease.timer, Timer::Off) {
             self.arm_expiry(handle);
         }

@@ -107,5 +107,7 @@ pub(super) enum Stage {
 pub(super) enum Timer {
     Off,
     Renew,
+    /// It cannot be extended any more, and is about to end.
+    Last,
     Expire,
 }

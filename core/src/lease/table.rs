@@ -47,6 +47,8 @@ pub(crate) struct LeaseTable<T> {
     /// By when they would end, or a little before; due when no more than the margin is left. So a
     /// margin that grows concerns those that were armed before as well.
     pub(super) renewals: Cohorts,
+    /// A little before they end, of those that cannot be extended any more.
+    pub(super) lasts: Cohorts,
     pub(super) expiries: Cohorts,
     /// Due for an extension that could not be sent, earliest deadline first.
     pub(super) waiting: BTreeSet<(Instant, Handle)>,
@@ -74,6 +76,7 @@ impl<T: Leased> LeaseTable<T> {
             by_id: Index::new(),
             detached: Index::new(),
             renewals: Cohorts::new(tick),
+            lasts: Cohorts::new(tick),
             expiries: Cohorts::new(EXPIRY_TICK),
             waiting: BTreeSet::new(),
             gathering: Gathering::default(),
@@ -272,16 +275,14 @@ impl<T: Leased> LeaseTable<T> {
         self.ages.first()
     }
 
-    /// When the first lease ends that is not lost: of those whose extension is due next, and of
-    /// those that wait for one or are settled.
+    /// When the first lease ends that is not lost: of those whose extension is due next, of those
+    /// that cannot be extended any more, and of those that wait for one or are settled.
     pub(crate) fn first_deadline(&self) -> Option<Instant> {
         let deadline = |handle| self.leases.get(handle).map(|lease| lease.deadline);
         let first = |cohorts: &Cohorts| cohorts.first_handle(&self.leases).and_then(deadline);
         let waiting = self.waiting.first().map(|(deadline, _)| *deadline);
-        [first(&self.renewals), first(&self.expiries), waiting]
-            .into_iter()
-            .flatten()
-            .min()
+        let cohorts = [&self.renewals, &self.lasts, &self.expiries].map(first);
+        cohorts.into_iter().chain([waiting]).flatten().min()
     }
 
     /// Lets an older delivery go on under a newer lease of the same message.

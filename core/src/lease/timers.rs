@@ -11,6 +11,8 @@ use crate::Instant;
 pub(crate) struct Commands {
     /// Leases that have just been lost.
     pub(crate) lost: Vec<Handle>,
+    /// Leases that are about to end and cannot be extended.
+    pub(crate) ending: Vec<Handle>,
     /// Extensions to send now.
     pub(crate) batch: Option<ExtendBatch>,
     /// Whether there is more to do at once: a poll is bounded.
@@ -24,7 +26,8 @@ impl<T: Leased> LeaseTable<T> {
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         let renewal = self.renewals.first();
         let due = renewal.map(|end| end - self.deadlines.margin());
-        [due, self.expiries.first(), self.next_send()]
+        let (last, expiry) = (self.lasts.first(), self.expiries.first());
+        [due, last, expiry, self.next_send()]
             .into_iter()
             .flatten()
             .min()
@@ -35,6 +38,17 @@ impl<T: Leased> LeaseTable<T> {
     pub(crate) fn poll(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::default();
         self.deadlines.look(now);
+        for _ in 0..POLL_COUNT_MAX {
+            let Some(handle) = self.lasts.first_due(now, &self.leases) else {
+                break;
+            };
+            commands.steps += 1;
+            self.stop_timer(handle);
+            self.arm_expiry(handle);
+            if self.is_ending(now, handle) {
+                commands.ending.push(handle);
+            }
+        }
         for _ in 0..POLL_COUNT_MAX {
             let Some(handle) = self.expiries.first_due(now, &self.leases) else {
                 break;
@@ -64,6 +78,12 @@ impl<T: Leased> LeaseTable<T> {
         commands
     }
 
+    /// Whether a lease is neither settled nor over.
+    fn is_ending(&self, now: Instant, handle: Handle) -> bool {
+        let lease = self.leases.get(handle);
+        lease.is_some_and(|lease| lease.stage == Stage::Held && now < lease.deadline)
+    }
+
     /// Arms the timer of a lease, in no queue, after its deadline has moved.
     pub(super) fn rearm(&mut self, since: Instant, handle: Handle, is_first: bool) {
         match self
@@ -82,7 +102,7 @@ impl<T: Leased> LeaseTable<T> {
     pub(super) fn arm(&mut self, since: Instant, handle: Handle, is_first: bool) {
         let count_max = self.settings.extend_count_max;
         if count_max == 0 {
-            return self.arm_expiry(handle);
+            return self.arm_last(handle);
         }
         let Some(lease) = self.leases.get(handle) else {
             return;
@@ -101,6 +121,17 @@ impl<T: Leased> LeaseTable<T> {
         self.leases
             .at_mut(handle.index())
             .start(Timer::Renew, place);
+    }
+
+    /// Arms the last timer but one of a lease that will not be extended any more.
+    pub(super) fn arm_last(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get(handle) else {
+            return;
+        };
+        let span = (lease.deadline - lease.received).min(self.settings.lease);
+        let tick = self.lasts.floor(lease.deadline - span / ENDING);
+        let place = self.lasts.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).start(Timer::Last, place);
     }
 
     pub(super) fn arm_expiry(&mut self, handle: Handle) {
@@ -147,6 +178,7 @@ impl<T: Leased> LeaseTable<T> {
         match queues.timer {
             Timer::Off => {}
             Timer::Renew => self.renewals.remove(place, &mut self.leases),
+            Timer::Last => self.lasts.remove(place, &mut self.leases),
             Timer::Expire => self.expiries.remove(place, &mut self.leases),
         }
     }
@@ -154,6 +186,9 @@ impl<T: Leased> LeaseTable<T> {
 
 /// How many leases one poll looks at, of each kind.
 pub(super) const POLL_COUNT_MAX: usize = 128;
+
+/// The part of a lease that is left when it is about to end: what is to be done under it takes time.
+const ENDING: u32 = 8;
 
 /// A lease that is gathered is in no cache, nor are its names: it takes several steps' time.
 const GATHER_STEPS: usize = 2;

@@ -278,3 +278,23 @@ fn prefetch_bounds_what_is_in_hand() {
 
     assert_eq!(rig.finish().totals.acked, 100);
 }
+
+#[test]
+fn what_waits_under_a_lease_that_cannot_be_extended_is_handed_back_before_it_ends() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["long", "waits", "waits too"]);
+    rig.broker.with(|state| state.caps.extend_count_max = 0);
+    let clock = rig.clock.clone();
+    let handler = async move |delivery: &Delivery| {
+        let is_long = delivery.id().as_str() == "long";
+        clock.sleep(seconds(if is_long { 9 } else { 0 })).await;
+        Verdict::Ack
+    };
+    let consumer = rig.builder().concurrency(1).prefetch(3).handler(handler);
+
+    let report = rig.run(consumer.build().run());
+
+    let totals = report.totals;
+    assert_eq!((totals.acked, totals.released, totals.expired), (3, 2, 0));
+    assert_eq!(totals.redelivered, 0, "it was no attempt");
+}

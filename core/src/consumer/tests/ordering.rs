@@ -347,3 +347,26 @@ fn a_message_that_comes_during_a_stall_is_handed_back_before_its_lease_is_lost()
     // Handed back while the first was away, it went ahead of it.
     assert_eq!(told(&starts).len(), 3, "{:?}", told(&starts));
 }
+
+#[test]
+fn messages_of_a_key_that_wait_too_long_are_handed_back_in_their_order() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a-1", "a-2", "a-3"]);
+    let (handler, starts) = second(&rig, |_| Verdict::Ack);
+    let consumer = ordered(&rig).lease_max(seconds(30)).handler(handler);
+    let consumer = consumer.build();
+    let control = consumer.control();
+    rig.start(consumer.run());
+    assert!(rig.settle().is_none());
+    control.pause();
+
+    assert!(rig.advance(seconds(60)).is_none());
+    let totals = control.stats().totals;
+    assert_eq!((totals.acked, totals.released, totals.expired), (1, 2, 0));
+    control.resume();
+    let report = rig.finish();
+
+    let expected = [("a-1", 0), ("a-2", 60_000), ("a-3", 61_000)];
+    assert_eq!(told(&starts), list(&expected));
+    assert_eq!((report.totals.acked, report.totals.redelivered), (3, 0));
+}

@@ -107,9 +107,13 @@ fn a_message_that_only_waited_is_not_poison_however_often_its_lease_ran_out() {
     let builder = rig.builder().lease_max(seconds(20)).max_deliveries(2);
     let consumer = builder.concurrency(1).handler(handler).build();
     let control = consumer.control();
+    // Nor can it be handed back in time.
+    rig.broker
+        .with(|state| state.settle_faults.extend([Fault::Retryable; 1_000]));
     rig.start(consumer.run());
     assert!(rig.advance(seconds(199)).is_none());
     assert!(control.stats().totals.expired > 5, "{:?}", control.stats());
+    rig.broker.with(|state| state.settle_faults.clear());
     let _ = rig.advance(seconds(60));
 
     // The one that was really started outlived its lease, and that is what counts.

@@ -236,12 +236,38 @@ fn an_answer_about_a_removed_lease_does_not_touch_its_successor() {
 }
 
 #[test]
-fn without_extensions_leases_run_out() {
+fn without_extensions_leases_run_out_and_that_is_told_before() {
     let mut table = table(0, LEASE * 100);
     let handle = insert(&mut table, at(0), "a", at(10));
+    let short = insert(&mut table, at(0), "b", at(0) + LEASE / 10);
 
-    assert_eq!(table.next_wake(), Some(at(10)));
-    assert_eq!(table.poll(at(10)).lost, [handle]);
+    for (handle, end, span) in [(short, at(1), LEASE / 10), (handle, at(10), LEASE)] {
+        let told = end - span / 8;
+        let wake = table.next_wake().expect("a timer");
+        assert!(wake <= told && wake > told - LEASE / 256, "{wake:?}");
+        assert_eq!(table.poll(told).ending, [handle]);
+        assert_eq!(table.next_wake(), Some(end));
+        assert_eq!(table.poll(end).lost, [handle]);
+    }
+}
+
+#[test]
+fn a_lease_that_has_lasted_longest_is_told_of_before_its_end() {
+    let mut table = table(10, LEASE * 2);
+    let handle = insert(&mut table, at(0), "a", at(10));
+    let settling = insert(&mut table, at(0), "b", at(10));
+    for now in [at(5), at(10)] {
+        let batch = only(table.poll(now));
+        done(&mut table, &batch);
+    }
+    assert_eq!(table.get(handle).map(|lease| lease.deadline), Some(at(20)));
+
+    assert!(table.poll(at(18)).ending.is_empty());
+    table.settle(settling);
+    let commands = table.poll(at(19));
+
+    assert_eq!(commands.ending, [handle]);
+    assert_eq!(table.poll(at(20)).lost, [handle, settling]);
 }
 
 #[test]
