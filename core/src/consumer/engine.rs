@@ -158,6 +158,22 @@ impl<'a> Engine<'a> {
         // Before anything is looked at: what happens after the look wakes.
         self.shared.register(cx.waker());
         handlers.register(cx.waker());
+        let polled = self.poll_passes(cx, handlers, start, is_inline);
+        handlers.leave();
+        polled
+    }
+
+    fn poll_passes<F, S>(
+        &mut self,
+        cx: &mut Context<'_>,
+        handlers: &mut Slots<F>,
+        start: &S,
+        is_inline: bool,
+    ) -> Poll<Report>
+    where
+        F: Future<Output = Finish>,
+        S: Fn(Delivery) -> F,
+    {
         self.work = 0;
         for _ in 0..PASSES_MAX {
             let is_busy = self.pass(cx, handlers, start, is_inline);

@@ -78,6 +78,13 @@ impl<F: Future<Output = Finish>> Slots<F> {
         }
     }
 
+    /// Notes that the poll of the engine ends.
+    pub(crate) fn leave(&self) {
+        for bank in &self.banks {
+            bank.ready.leave();
+        }
+    }
+
     /// Lets the engine sleep; returns whether it may: it must not when a handler was woken
     /// meanwhile.
     pub(crate) fn sleep(&self) -> bool {
