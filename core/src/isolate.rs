@@ -1,6 +1,7 @@
 //! Keeps a panic inside the future that raised it.
 
 use std::any::Any;
+use std::convert::identity;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -39,46 +40,43 @@ pub(crate) async fn isolate<F: Future>(watch: &impl Watch, future: F) -> Isolate
         if watch.before(cx) {
             return Poll::Ready(leave(slot.as_mut(), Isolated::Cancelled));
         }
-        let polled = poll_isolated(slot.as_mut(), cx);
+        let polled = poll_isolated(slot.as_mut(), cx, identity);
         watch.after();
         polled
     })
     .await
 }
 
-/// Polls the future in `slot`, containing its panics, and drops it when it has ended.
-// Inlined, so that the result of the future is written where it is needed: moved through three
-// enums it costs more than a poll.
+/// Polls the future in `slot`, containing its panics, and drops it when it has ended; `keep` makes
+/// what is kept of its output.
+// Inlined, and with `keep` before anything is moved: the result of a future that is moved through
+// three enums costs more than a poll.
 #[inline]
-pub(crate) fn poll_isolated<F: Future>(
+pub(crate) fn poll_isolated<F: Future, T>(
     mut slot: Pin<&mut Option<F>>,
     cx: &mut Context<'_>,
-) -> Poll<Isolated<F::Output>> {
-    let mut ended = Isolated::Cancelled;
-    let mut is_pending = false;
+    keep: impl FnOnce(F::Output) -> T,
+) -> Poll<Isolated<T>> {
+    // Not reached without a future: nobody polls what has ended.
+    let mut polled = Poll::Ready(Isolated::Cancelled);
     // Unwind safe: after a panic the future is dropped and never polled again.
     let caught = catch_unwind(AssertUnwindSafe(|| {
-        // Not reached without one: nobody polls what has ended.
         if let Some(future) = slot.as_mut().as_pin_mut() {
-            match future.poll(cx) {
-                Poll::Ready(output) => ended = Isolated::Done(output),
-                Poll::Pending => is_pending = true,
-            }
+            let Poll::Ready(output) = future.poll(cx) else {
+                polled = Poll::Pending;
+                return;
+            };
+            polled = Poll::Ready(Isolated::Done(keep(output)));
         }
-        if !is_pending {
-            slot.set(None);
-        }
+        slot.set(None);
     }));
-    if is_pending {
-        return Poll::Pending;
-    }
     if let Err(payload) = caught {
         let message = panic_message(payload);
         // A destructor's panic that follows the first adds nothing to it.
         drop(leave::<F, ()>(slot, Isolated::Cancelled));
-        ended = Isolated::Panicked(message);
+        polled = Poll::Ready(Isolated::Panicked(message));
     }
-    Poll::Ready(ended)
+    polled
 }
 
 /// Empties `slot`; how it ended is `ended`, unless a destructor panics.

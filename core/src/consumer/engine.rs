@@ -70,6 +70,8 @@ pub(super) struct Engine<'a> {
     pub(super) work: usize,
     /// Retired deliveries, whose memory is used again.
     pub(super) retired: Vec<Delivery>,
+    /// Deliveries whose handlers have ended in this pass: with an ack, and otherwise.
+    pub(super) acked: Vec<Handle>,
     pub(super) finished: Vec<(Handle, Finish)>,
     /// Where handlers may not take as long as they like.
     pub(super) timeouts: Option<Box<Timeouts>>,
@@ -126,6 +128,7 @@ impl<'a> Engine<'a> {
             answers: Answers::default(),
             work: 0,
             retired: Vec::new(),
+            acked: Vec::new(),
             finished: Vec::new(),
             sleep: None,
         };

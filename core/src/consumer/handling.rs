@@ -15,6 +15,21 @@ use crate::lease::{Handle, Member};
 use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
 
 impl Engine<'_> {
+    /// A handler has ended with an ack, as nearly all do.
+    pub(super) fn finish_acked(&mut self, now: Instant, handle: Handle) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        match &lease.owner.stage {
+            Stage::Running(running)
+                if running.shields.is_none() && !lease.is_lost && now < lease.deadline =>
+            {
+                self.settle(handle, Settle::Ack, false);
+            }
+            _ => self.finish(now, handle, Finish::Verdict(Verdict::Ack)),
+        }
+    }
+
     /// A handler has ended.
     pub(super) fn finish(&mut self, now: Instant, handle: Handle, finish: Finish) {
         if let Finish::Panicked(message) = &finish {
@@ -30,11 +45,6 @@ impl Engine<'_> {
         let Stage::Running(running) = &mut lease.owner.stage else {
             return;
         };
-        // What nearly all come to, in one look.
-        let is_plain = running.shields.is_none() && !lease.is_lost && now < lease.deadline;
-        if is_plain && matches!(finish, Finish::Verdict(Verdict::Ack)) {
-            return self.settle(handle, Settle::Ack, false);
-        }
         // Its scope is left when its shielded work has ended.
         if let Some(shields) = running.shields.as_mut().filter(|shields| shields.count > 0) {
             shields.finish = Some(finish);

@@ -4,6 +4,7 @@
 //! `run()`. What is deliberately absent: hooks between the phases of a stop. A handler's own work
 //! belongs into the handler, where it is drained.
 
+use std::convert::identity;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -111,7 +112,7 @@ impl Hooks<'_> {
         let mut late = self.clock.sleep_until(self.clock.now() + within);
         let mut slot = pin!(Some(work));
         let ended = poll_fn(|cx| {
-            if let Poll::Ready(ended) = poll_isolated(slot.as_mut(), cx) {
+            if let Poll::Ready(ended) = poll_isolated(slot.as_mut(), cx, identity) {
                 return Poll::Ready(ended.into());
             }
             let outcome = if self.is_given_up(cx) {

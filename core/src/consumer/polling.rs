@@ -7,7 +7,7 @@ use super::engine::Engine;
 use crate::clock::Stopwatch;
 use crate::handler::Finish;
 use crate::lease::Handle;
-use crate::slots::Slots;
+use crate::slots::{Polled, Slots};
 use crate::{Delivery, Instant};
 
 impl Engine<'_> {
@@ -32,14 +32,14 @@ impl Engine<'_> {
         for count in 0..STARTS_MAX {
             self.work += 1;
             if let Some((handle, delivery)) = self.next_start(now) {
-                let (slot, finish) = handlers.start(handle, start(delivery));
+                let (slot, polled) = handlers.start(handle, start(delivery));
+                self.keep_end(handle, polled);
                 self.watch(now, handle, slot);
                 if is_inline && !self.time_poll(handle, watch).is_zero() {
                     // A lease may have ended meanwhile.
                     now = self.shared.clock.now();
                     self.observing.now = now;
                 }
-                self.finished.extend(finish.map(|finish| (handle, finish)));
             } else if let Some(received) = self.intake.next_received() {
                 self.accept(now, received);
             } else {
@@ -61,12 +61,21 @@ impl Engine<'_> {
         if self.poll_cancelling(handlers, is_inline) && is_inline {
             return;
         }
-        self.work += handlers.poll(POLLS_MAX, |handle, finish| {
+        self.work += handlers.poll(POLLS_MAX, |handle, polled| {
+            self.keep_end(handle, polled);
             if is_inline {
                 self.time_poll(handle, watch);
             }
-            self.finished.extend(finish.map(|finish| (handle, finish)));
         });
+    }
+
+    /// Notes that a handler has ended, if it has.
+    fn keep_end(&mut self, handle: Handle, polled: Polled) {
+        match polled {
+            Polled::Pending => {}
+            Polled::Acked => self.acked.push(handle),
+            Polled::Ended(finish) => self.finished.push((handle, finish)),
+        }
     }
 
     /// Reports the poll that has just ended if it was a long one; returns how long it took.
@@ -83,13 +92,17 @@ impl Engine<'_> {
     }
 
     pub(super) fn handle_finished(&mut self, now: Instant) -> bool {
+        let mut acked = std::mem::take(&mut self.acked);
         let mut finished = std::mem::take(&mut self.finished);
-        let is_busy = !finished.is_empty();
+        let is_busy = !acked.is_empty() || !finished.is_empty();
+        for handle in acked.drain(..) {
+            self.finish_acked(now, handle);
+        }
         for (handle, finish) in finished.drain(..) {
             self.finish(now, handle, finish);
         }
-        // Its memory is used again.
-        self.finished = finished;
+        // Their memory is used again.
+        (self.acked, self.finished) = (acked, finished);
         is_busy
     }
 }

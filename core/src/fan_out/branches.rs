@@ -65,8 +65,8 @@ pin_project! {
     pub(super) struct Run<'a, B, P> {
         #[pin]
         branches: B,
-        // None once it has ended.
-        state: Option<State<'a, P>>,
+        state: State<'a, P>,
+        has_ended: bool,
     }
 }
 
@@ -74,30 +74,28 @@ impl<'a, B: Branches, P: Policy> Run<'a, B, P> {
     pub(super) fn new(delivery: &'a Delivery, branches: B, policy: P) -> Self {
         Self {
             branches,
-            state: Some(State {
+            state: State {
                 delivery,
                 policy,
                 failures: Vec::new(),
-            }),
+            },
+            has_ended: false,
         }
     }
 }
 
 impl<B: Branches, P: Policy> Future for Run<'_, B, P> {
-    type Output = (P, Vec<BranchFailure>);
+    type Output = P::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(state) = this.state.as_mut() else {
-            return Poll::Pending;
-        };
-        if !this.branches.poll(cx, state) {
+        let state = this.state;
+        if *this.has_ended || !this.branches.poll(cx, state) {
             return Poll::Pending;
         }
-        let Some(state) = this.state.take() else {
-            return Poll::Pending;
-        };
-        Poll::Ready((state.policy, in_order(state.failures)))
+        *this.has_ended = true;
+        let failures = in_order(std::mem::take(&mut state.failures));
+        Poll::Ready(state.policy.conclude(failures))
     }
 }
 
@@ -152,10 +150,10 @@ impl<B: Branches, F: Future<Output = Result<(), BranchError>>> Branches for Bran
             state.policy.dropped(this.name);
             return have_ended;
         }
-        match poll_isolated(this.future.as_mut(), cx) {
+        match poll_isolated(this.future.as_mut(), cx, Result::err) {
             Poll::Pending => return false,
-            Poll::Ready(Isolated::Done(Ok(()))) if !required => {}
-            Poll::Ready(Isolated::Done(Ok(()))) => {
+            Poll::Ready(Isolated::Done(None)) if !required => {}
+            Poll::Ready(Isolated::Done(None)) => {
                 state.policy.succeeded();
                 // The others were polled before this one made them superfluous.
                 if state.policy.is_satisfied() && !have_ended {
@@ -176,11 +174,11 @@ impl<P> State<'_, P> {
         place: usize,
         branch: &'static str,
         required: bool,
-        ended: Isolated<Result<(), BranchError>>,
+        ended: Isolated<Option<BranchError>>,
     ) {
         let error = match ended {
-            Isolated::Done(Ok(())) | Isolated::Cancelled => return,
-            Isolated::Done(Err(error)) => error,
+            Isolated::Done(None) | Isolated::Cancelled => return,
+            Isolated::Done(Some(error)) => error,
             Isolated::Panicked(message) => BranchError::Panicked(message),
         };
         self.delivery

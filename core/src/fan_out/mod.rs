@@ -22,8 +22,6 @@ mod raced;
 use std::future::Future;
 use std::time::Duration;
 
-use futures::FutureExt;
-
 pub use branches::{Branch, Branches};
 pub use error::BranchError;
 pub(crate) use error::describe;
@@ -100,8 +98,7 @@ impl<'a, B: Branches> FanOut<'a, B> {
     ///
     /// Dropping the future drops every branch; those that had not ended are not reported.
     pub fn join(self) -> impl Future<Output = Joined> + use<'a, B> {
-        let run = Run::new(self.delivery, self.branches, All);
-        run.map(|(_, failures)| Joined { failures })
+        Run::new(self.delivery, self.branches, All)
     }
 
     /// Runs every branch to its end, side by side, and needs none: each is an optional one.
@@ -128,8 +125,7 @@ impl<'a, B: Branches> FanOut<'a, B> {
     /// # let _ = announce;
     /// ```
     pub fn best_effort(self) -> impl Future<Output = Joined> + use<'a, B> {
-        let run = Run::new(self.delivery, self.branches, BestEffort);
-        run.map(|(_, failures)| Joined { failures })
+        Run::new(self.delivery, self.branches, BestEffort)
     }
 
     /// Runs the branches side by side until one has succeeded.
@@ -204,12 +200,7 @@ impl<'a, B: Branches> FanOut<'a, B> {
             (1..=branches).contains(&count),
             "a quorum of {count} among {branches} branches"
         );
-        let run = Run::new(self.delivery, self.branches, Quorum::new(count));
-        run.map(|(quorum, failures)| Raced {
-            failures,
-            missing: quorum.missing,
-            dropped: quorum.dropped,
-        })
+        Run::new(self.delivery, self.branches, Quorum::new(count))
     }
 }
 

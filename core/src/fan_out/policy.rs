@@ -1,7 +1,16 @@
 //! What a fan-out waits for, as types, so that waiting for all pays nothing for the others.
 
-/// When a fan-out has what it needs, and whose names it keeps.
+use super::raced::Raced;
+use super::{BranchFailure, Joined};
+
+/// When a fan-out has what it needs, whose names it keeps, and what it comes to.
 pub trait Policy {
+    /// What it comes to.
+    type Output;
+
+    /// It has ended, with these failures.
+    fn conclude(&mut self, failures: Vec<BranchFailure>) -> Self::Output;
+
     /// Whether a branch that was added as `required` is one for this policy.
     fn is_required(&self, required: bool) -> bool {
         required
@@ -31,9 +40,9 @@ pub(super) struct BestEffort;
 #[derive(Debug)]
 pub(super) struct Quorum {
     /// How many more would have to succeed.
-    pub(super) missing: usize,
+    missing: usize,
     /// The branches that were dropped because they were not needed any more.
-    pub(super) dropped: Names,
+    dropped: Names,
 }
 
 /// Names in the order in which they were pushed; the first few need no memory of their own.
@@ -44,9 +53,21 @@ pub(super) struct Names {
     more: Vec<&'static str>,
 }
 
-impl Policy for All {}
+impl Policy for All {
+    type Output = Joined;
+
+    fn conclude(&mut self, failures: Vec<BranchFailure>) -> Joined {
+        Joined { failures }
+    }
+}
 
 impl Policy for BestEffort {
+    type Output = Joined;
+
+    fn conclude(&mut self, failures: Vec<BranchFailure>) -> Joined {
+        Joined { failures }
+    }
+
     fn is_required(&self, _required: bool) -> bool {
         false
     }
@@ -62,6 +83,16 @@ impl Quorum {
 }
 
 impl Policy for Quorum {
+    type Output = Raced;
+
+    fn conclude(&mut self, failures: Vec<BranchFailure>) -> Raced {
+        Raced {
+            failures,
+            missing: self.missing,
+            dropped: std::mem::take(&mut self.dropped),
+        }
+    }
+
     fn is_satisfied(&self) -> bool {
         self.missing == 0
     }

@@ -59,8 +59,8 @@ impl Cohorts {
     }
 
     /// Adds the lease in slot `index`, which is in no cohort, to that of `tick`, which `floor` or
-    /// `ceil` returned; its place is to be kept in the lease.
-    pub(super) fn add<T>(&mut self, tick: Tick, index: u32, leases: &mut Slab<Lease<T>>) -> Place {
+    /// `ceil` returned.
+    pub(super) fn add<T>(&mut self, tick: Tick, index: u32, leases: &mut Slab<Lease<T>>) {
         let number = self.cohort_of(tick);
         let cohort = &mut self.cohorts[number as usize];
         let neighbour = Some(Neighbour::new(index));
@@ -71,11 +71,11 @@ impl Cohorts {
             None => cohort.head = neighbour,
             Some(before) => place_mut(leases, before).after = neighbour,
         }
-        Place {
-            cohort: number,
-            before,
-            after: None,
-        }
+        // One by one: a place that is made first and then moved is waited for.
+        let place = &mut leases.at_mut(index).place;
+        place.cohort = number;
+        place.before = before;
+        place.after = None;
     }
 
     /// Takes a lease out of its place.

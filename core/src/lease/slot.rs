@@ -58,11 +58,6 @@ pub(super) struct Newer {
 }
 
 impl<T> Lease<T> {
-    /// Notes where it is for its timer.
-    pub(super) fn start(&mut self, timer: Timer, place: Place) {
-        (self.timer, self.place) = (timer, place);
-    }
-
     /// Notes that it is in no queue; returns in which it was.
     pub(super) fn leave_queues(&mut self, handle: Handle) -> Queues {
         let wait = std::mem::take(&mut self.wait);

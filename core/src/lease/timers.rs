@@ -117,10 +117,8 @@ impl<T: Leased> LeaseTable<T> {
                     .choose(run, is_first, deadlines, renewals, (live, count_max))
             }
         };
-        let place = self.renewals.add(tick, handle.index(), &mut self.leases);
-        self.leases
-            .at_mut(handle.index())
-            .start(Timer::Renew, place);
+        self.renewals.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Renew;
     }
 
     /// Arms the last timer but one of a lease that will not be extended any more.
@@ -139,10 +137,8 @@ impl<T: Leased> LeaseTable<T> {
             return;
         };
         let tick = self.expiries.ceil(lease.deadline);
-        let place = self.expiries.add(tick, handle.index(), &mut self.leases);
-        self.leases
-            .at_mut(handle.index())
-            .start(Timer::Expire, place);
+        self.expiries.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Expire;
     }
 
     /// Takes a lease out of every queue it is in.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::task::waker_ref;
 
+use crate::Verdict;
 use crate::handler::Finish;
 use crate::isolate::{Isolated, leave, panic_message, poll_isolated};
 use crate::lease::Handle;
@@ -32,6 +33,17 @@ pub(crate) struct Slots<F> {
     capacity: usize,
     /// The bank and its word where the next look for woken handlers begins.
     next: (usize, usize),
+}
+
+/// What a poll of a handler came to.
+// What nearly all come to is a name of its own, so that nothing else is moved with it.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    Pending,
+    /// It has ended with an ack.
+    Acked,
+    /// It has ended otherwise.
+    Ended(Finish),
 }
 
 /// The wakes of some of the slots, all of those from `first` on up to those of the next bank.
@@ -91,29 +103,30 @@ impl<F: Future<Output = Finish>> Slots<F> {
         self.banks.iter().all(|bank| bank.ready.sleep())
     }
 
-    /// Takes a handler in and polls it for the first time; returns in which slot it is, and how it
-    /// ended if it has. There must be room.
-    pub(crate) fn start(&mut self, handle: Handle, future: F) -> (usize, Option<Finish>) {
+    /// Takes a handler in and polls it for the first time; returns in which slot it is, and what
+    /// the poll came to. There must be room.
+    #[inline]
+    pub(crate) fn start(&mut self, handle: Handle, future: F) -> (usize, Polled) {
         let number = self.free.pop().unwrap_or_else(|| self.add(handle));
         let index = number as usize;
         let slot = &mut self.slots[index];
         slot.handle = handle;
         slot.future.set(Some(future));
-        let finish = slot.poll();
-        if finish.is_some() {
+        let polled = slot.poll();
+        if !matches!(polled, Polled::Pending) {
             self.free.push(number);
         }
-        (index, finish)
+        (index, polled)
     }
 
-    /// Polls handlers that were woken, each once and about `count_max` of them; `polled` is told of
-    /// each, and how it ended if it has. Returns how many it polled.
+    /// Polls handlers that were woken, each once and about `count_max` of them; `tell` is told of
+    /// each, and what the poll came to. Returns how many it polled.
     ///
     /// The next call goes on where this one stopped, so that each has its turn.
     pub(crate) fn poll(
         &mut self,
         count_max: usize,
-        mut polled: impl FnMut(Handle, Option<Finish>),
+        mut tell: impl FnMut(Handle, Polled),
     ) -> usize {
         let Self {
             slots, free, banks, ..
@@ -125,11 +138,11 @@ impl<F: Future<Output = Finish>> Slots<F> {
                 return;
             };
             count += 1;
-            let finish = slot.poll();
-            if finish.is_some() {
+            let polled = slot.poll();
+            if !matches!(polled, Polled::Pending) {
                 free.push(slot_number(index));
             }
-            polled(slot.handle, finish);
+            tell(slot.handle, polled);
         };
         let (first_bank, first_word) = std::mem::take(&mut self.next);
         for (number, bank) in banks.iter().enumerate().skip(first_bank) {
@@ -252,13 +265,21 @@ impl<F: Future<Output = Finish>> Slot<F> {
         self.future.is_some()
     }
 
-    /// Polls the handler; returns how it ended, with its future dropped, once it has.
-    fn poll(&mut self) -> Option<Finish> {
+    /// Polls the handler, and drops it if it has ended.
+    #[inline]
+    fn poll(&mut self) -> Polled {
         let waker = waker_ref(&self.waker);
         let mut cx = Context::from_waker(&waker);
-        match poll_isolated(self.future.as_mut(), &mut cx) {
-            Poll::Pending => None,
-            Poll::Ready(ended) => Some(ended.into()),
+        let keep = |finish| match finish {
+            Finish::Verdict(Verdict::Ack) => None,
+            finish => Some(finish),
+        };
+        match poll_isolated(self.future.as_mut(), &mut cx, keep) {
+            Poll::Pending => Polled::Pending,
+            Poll::Ready(Isolated::Done(None)) => Polled::Acked,
+            Poll::Ready(Isolated::Done(Some(finish))) => Polled::Ended(finish),
+            Poll::Ready(Isolated::Panicked(message)) => Polled::Ended(Finish::Panicked(message)),
+            Poll::Ready(Isolated::Cancelled) => Polled::Ended(Finish::Cancelled),
         }
     }
 

@@ -62,11 +62,12 @@ impl Ready {
     pub(crate) fn sleep(&self) -> bool {
         self.is_awake.store(false, Ordering::SeqCst);
         // After the store: who wakes later than this look sees that the engine sleeps.
-        let is_empty = self.is_empty();
-        if !is_empty {
-            self.is_awake.store(true, Ordering::SeqCst);
+        if self.is_empty() {
+            self.leave();
+            return true;
         }
-        is_empty
+        self.is_awake.store(true, Ordering::SeqCst);
+        false
     }
 
     pub(super) fn is_empty(&self) -> bool {
