@@ -104,6 +104,10 @@ impl Leased for Delivering {
     fn token(&self) -> &LeaseToken {
         self.delivery.lease_token()
     }
+
+    fn retire(&mut self) -> bool {
+        self.delivery.retire()
+    }
 }
 
 impl Settling {

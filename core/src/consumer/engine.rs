@@ -68,8 +68,6 @@ pub(super) struct Engine<'a> {
     pub(super) answers: Answers,
     /// What was done in this poll: each step for one message counts as one.
     pub(super) work: usize,
-    /// Retired deliveries, whose memory is used again.
-    pub(super) retired: Vec<Delivery>,
     /// Deliveries whose handlers have ended in this pass: with an ack, and otherwise.
     pub(super) acked: Vec<Handle>,
     pub(super) finished: Vec<(Handle, Finish)>,
@@ -127,7 +125,6 @@ impl<'a> Engine<'a> {
             cancelling: None,
             answers: Answers::default(),
             work: 0,
-            retired: Vec::new(),
             acked: Vec::new(),
             finished: Vec::new(),
             sleep: None,

@@ -291,20 +291,19 @@ impl Engine<'_> {
         let is_shed = is_running && self.intake.flow.is_too_much(load, bytes);
         let order = self.order.as_mut().filter(|_| is_running && !is_shed);
         let key = order.map_or(Ok(None), |order| order.key_of(&message));
-        let (retired, shared) = (&mut self.retired, &self.shared);
-        let delivering = |handle| {
-            let new = |message| Delivery::new(handle, message, deadline, Arc::clone(shared));
-            let delivery = match retired.pop() {
-                None => new(message),
-                Some(mut delivery) => match delivery.reuse(handle, message, deadline) {
-                    Ok(()) => delivery,
-                    Err(message) => new(message),
-                },
-            };
-            Delivering {
+        let shared = &self.shared;
+        let delivering = |handle, retired: Option<&mut Delivering>| {
+            if let Some(retired) = retired
+                && let Some(scope) = retired.delivery.reuse()
+            {
+                scope.fill(handle, message, deadline);
+                return None;
+            }
+            let delivery = Delivery::new(handle, message, deadline, Arc::clone(shared));
+            Some(Delivering {
                 delivery,
                 stage: Stage::Buffered,
-            }
+            })
         };
         let handle = self.table.insert(now, hash, deadline, delivering);
         self.stats.outstanding += 1;

@@ -10,7 +10,7 @@ use super::answers::Answered;
 use super::calls::Answer;
 use super::delivering::{Delivering, End, Settling, Stage};
 use super::engine::Engine;
-use crate::lease::{Handle, Member};
+use crate::lease::{Handle, Lease, Member};
 use crate::{BrokerCall, Event, Instant, Outcome, Phase, Settle, Settlement};
 
 /// Settlements that have not been sent, and the state of the calls.
@@ -142,13 +142,11 @@ impl Engine<'_> {
 
     /// Ends a delivery, once and for all.
     pub(super) fn end(&mut self, handle: Handle, end: End) {
-        let Some((delivering, is_lost)) = self.table.remove(handle) else {
+        let Some(lease) = self.table.get_mut(handle) else {
             return;
         };
-        let Delivering {
-            mut delivery,
-            stage,
-        } = delivering;
+        let is_lost = lease.is_lost;
+        let stage = std::mem::replace(&mut lease.owner.stage, Stage::Buffered);
         let totals = &mut self.stats.totals;
         match end {
             End::Expired => totals.expired += 1,
@@ -160,24 +158,33 @@ impl Engine<'_> {
             },
         }
         self.stats.outstanding -= 1;
-        self.stats.bytes -= delivery.payload().len();
-        self.leave(&stage);
+        self.stats.bytes -= lease.owner.delivery.payload().len();
         match &stage {
             Stage::Running(_) => self.stats.lost -= usize::from(is_lost),
-            _ if matches!(end, End::Expired) => self.poison.spare(delivery.id()),
+            _ if matches!(end, End::Expired) => self.poison.spare(lease.owner.delivery.id()),
             _ => {}
         }
+        self.leave(&stage);
+        if self.order.is_some() || self.settings.observer.is_some() {
+            self.tell_end(handle, end, stage);
+        }
+        self.table.remove(handle);
+    }
+
+    /// Tells the observer and the lane of a delivery of its end.
+    fn tell_end(&mut self, handle: Handle, end: End, stage: Stage) {
+        let Some(lease) = self.table.get(handle) else {
+            return;
+        };
+        let key = lease.owner.delivery.key();
         self.emit(|| match (end, stage) {
-            (End::Settled, Stage::Settling(settling)) => settling.event(delivery.key()),
-            (End::Expired, _) => Event::Expired(delivery.key()),
-            (End::Abandoned | End::Settled, _) => Event::Abandoned(delivery.key()),
+            (End::Settled, Stage::Settling(settling)) => settling.event(key.clone()),
+            (End::Expired, _) => Event::Expired(key.clone()),
+            (End::Abandoned | End::Settled, _) => Event::Abandoned(key.clone()),
         });
         if self.order.is_some() {
             // Away, and back as soon as somebody has it: it was not done, or is not known to be.
-            self.leave_lane(handle, &delivery.key(), Some(Duration::ZERO));
-        }
-        if self.retired.len() < RETIRED_MAX && delivery.retire() {
-            self.retired.push(delivery);
+            self.leave_lane(handle, &key, Some(Duration::ZERO));
         }
     }
 
@@ -217,23 +224,18 @@ impl Engine<'_> {
                 self.lose(handle);
                 continue;
             }
-            let id = lease.owner.delivery.id().clone();
-            let token = lease.token().clone();
-            // What nearly all are is written in place; another is made from what is kept.
-            batch.push(match settling {
-                Settling::Ack => Settlement {
-                    id,
-                    lease: token,
-                    settle: Settle::Ack,
-                },
-                settling => Settlement {
-                    id,
-                    lease: token,
-                    settle: settling.settle(),
-                },
-            });
             useless = useless.max(lease.deadline);
-            members.extend(self.table.send(handle));
+            members.push(lease.member(handle));
+            // What nearly all are is written in place; another is made from what is kept.
+            match settling {
+                Settling::Ack => batch.push(Settlement {
+                    id: lease.owner.delivery.id().clone(),
+                    lease: lease.token().clone(),
+                    settle: Settle::Ack,
+                }),
+                settling => batch.push(settlement(lease, settling.settle())),
+            }
+            self.table.send(handle);
         }
         if batch.is_empty() {
             return true;
@@ -265,8 +267,15 @@ impl Engine<'_> {
     }
 }
 
+/// What the broker is told of a delivery.
+#[cold]
+fn settlement(lease: &Lease<Delivering>, settle: Settle) -> Settlement {
+    Settlement {
+        id: lease.owner.delivery.id().clone(),
+        lease: lease.token().clone(),
+        settle,
+    }
+}
+
 /// How many calls of `settle` may be on their way; all but the first are full batches.
 const SETTLE_CALLS_MAX: usize = 4;
-
-/// How many deliveries' memory is kept: enough for what ends in a few passes.
-const RETIRED_MAX: usize = 1024;

@@ -116,36 +116,25 @@ impl Delivery {
         }
     }
 
-    /// Takes leave of the message; returns whether the memory may be used for another one, which
-    /// it may not while there is another view.
+    /// Takes leave of the message; returns whether the memory may be used for another one, if
+    /// there is no other view by then.
     pub(crate) fn retire(&mut self) -> bool {
+        let is_small = self.scope.payload.capacity() <= RETIRED_BYTES_MAX;
+        if is_small && self.scope.aside.get().is_none() {
+            // What is left in it gives way to the next message.
+            return true;
+        }
         let Some(scope) = Arc::get_mut(&mut self.scope) else {
             return false;
         };
         scope.payload = Vec::new();
-        scope.cancelled = AtomicBool::new(false);
         drop(scope.aside.take());
         true
     }
 
-    /// What `new` does, in the memory of a retired delivery; gives the message back if there is
-    /// another view of it after all.
-    pub(crate) fn reuse(
-        &mut self,
-        handle: Handle,
-        message: Message,
-        deadline: Instant,
-    ) -> Result<(), Message> {
-        let Some(scope) = Arc::get_mut(&mut self.scope) else {
-            return Err(message);
-        };
-        scope.handle = handle;
-        scope.id = message.id;
-        scope.token = message.lease;
-        scope.attempt = message.attempt;
-        scope.payload = message.payload;
-        scope.deadline = AtomicU64::new(deadline.as_nanos());
-        Ok(())
+    /// The memory of a retired delivery, to be filled; `None` if there is another view of it.
+    pub(crate) fn reuse(&mut self) -> Option<&mut Scope> {
+        Arc::get_mut(&mut self.scope)
     }
 
     /// Names the lease of a delivery whose handler has not started.
@@ -283,7 +272,7 @@ impl Watch for SpawnedWatch<'_> {
 }
 
 /// The message is kept in parts: together with what else is kept they leave less room unused.
-struct Scope {
+pub(crate) struct Scope {
     handle: Handle,
     id: MessageId,
     token: LeaseToken,
@@ -307,7 +296,24 @@ struct Aside {
 }
 
 impl Scope {
+    /// What [`Delivery::new`] does, in the place of an older message.
+    #[inline]
+    pub(crate) fn fill(&mut self, handle: Handle, message: Message, deadline: Instant) {
+        self.handle = handle;
+        self.id = message.id;
+        self.token = message.lease;
+        self.attempt = message.attempt;
+        self.payload = message.payload;
+        self.deadline = AtomicU64::new(deadline.as_nanos());
+        self.cancelled = AtomicBool::new(false);
+        // There is one if a view was kept beyond the end.
+        drop(self.aside.take());
+    }
+
     fn aside(&self) -> &Aside {
         self.aside.get_or_init(Box::default)
     }
 }
+
+/// A larger payload is given back at once, a smaller one with the next message.
+const RETIRED_BYTES_MAX: usize = 4096;

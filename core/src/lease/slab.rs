@@ -18,11 +18,14 @@ impl Handle {
     }
 }
 
-/// Values in reusable slots, which never move.
+/// Values in reusable slots, which never move, not even when they are removed: some of the removed
+/// ones stay where they were, for what they have allocated, until their slot is used again.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     /// Each with room for [`CHUNK`]: growing copies nothing.
     chunks: Vec<Vec<Slot<T>>>,
+    /// Slots that still have their last value; used first.
+    retired: Vec<u32>,
     free: Vec<u32>,
     len: usize,
 }
@@ -31,6 +34,7 @@ impl<T> Slab<T> {
     pub(super) fn new() -> Self {
         Self {
             chunks: Vec::new(),
+            retired: Vec::new(),
             free: Vec::new(),
             len: 0,
         }
@@ -40,32 +44,18 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Keeps what `value` makes of the handle it will have.
+    /// Takes a slot for a new value; what is in it is a retired one or nothing.
     #[inline]
-    pub(super) fn insert(&mut self, value: impl FnOnce(Handle) -> T) -> Handle {
+    pub(super) fn take(&mut self) -> (Handle, &mut Option<T>) {
         self.len += 1;
-        if let Some(index) = self.free.pop() {
-            let slot = &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK];
-            let generation = slot.generation;
-            let handle = Handle { index, generation };
-            slot.value = Some(value(handle));
-            return handle;
-        }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let number = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[number];
-        let index = number * CHUNK + chunk.len();
-        let handle = Handle {
-            index: u32::try_from(index).expect("fewer than 2^32 messages in hand"),
-            generation: 0,
+        let index = match self.retired.pop().or_else(|| self.free.pop()) {
+            Some(index) => index,
+            None => self.add(),
         };
-        chunk.push(Slot {
-            generation: 0,
-            value: Some(value(handle)),
-        });
-        handle
+        let slot = &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK];
+        slot.generation = slot.generation.wrapping_add(1);
+        let generation = slot.generation;
+        (Handle { index, generation }, &mut slot.value)
     }
 
     pub(super) fn get(&self, handle: Handle) -> Option<&T> {
@@ -86,18 +76,30 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Removes a value, which may stay in its slot if `retire` says so; returns whether it was
+    /// there.
     #[inline]
-    pub(super) fn remove(&mut self, handle: Handle) -> Option<T> {
-        let slot = self.slot_mut(handle.index)?;
+    pub(super) fn remove(&mut self, handle: Handle, retire: impl FnOnce(&mut T) -> bool) -> bool {
+        let is_room = self.retired.len() < RETIRED_MAX;
+        let Some(slot) = self.slot_mut(handle.index) else {
+            return false;
+        };
+        let Some(value) = slot.value.as_mut() else {
+            return false;
+        };
         if slot.generation != handle.generation {
-            return None;
+            return false;
         }
-        let value = slot.value.take()?;
-        // Wraps after four billion uses of one slot, when no handle that old is left.
+        // Wraps after two billion uses of one slot, when no handle that old is left.
         slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(handle.index);
+        if is_room && retire(value) {
+            self.retired.push(handle.index);
+        } else {
+            slot.value = None;
+            self.free.push(handle.index);
+        }
         self.len -= 1;
-        Some(value)
+        true
     }
 
     /// The handle of the value in slot `index`.
@@ -118,7 +120,7 @@ impl<T> Slab<T> {
             .iter()
             .flatten()
             .zip(0_u32..)
-            .filter(|(slot, _)| slot.value.is_some())
+            .filter(|(slot, _)| slot.is_taken())
             .map(|(slot, index)| Handle {
                 index,
                 generation: slot.generation,
@@ -134,11 +136,27 @@ impl<T> Slab<T> {
         let end = slots.min(first as usize + count);
         // Lossless: so many slots have a number.
         let (end, is_end) = (end as u32, end == slots);
-        let taken = |index: &u32| self.slot(*index).is_some_and(|slot| slot.value.is_some());
+        let taken = |index: &u32| self.slot(*index).is_some_and(Slot::is_taken);
         let handles = (first..end)
             .filter(taken)
             .map(|index| self.handle_at(index));
         (handles.collect(), (!is_end).then_some(end))
+    }
+
+    /// Adds an empty slot.
+    #[cold]
+    fn add(&mut self) -> u32 {
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let number = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[number];
+        let index = number * CHUNK + chunk.len();
+        chunk.push(Slot {
+            generation: 0,
+            value: None,
+        });
+        u32::try_from(index).expect("fewer than 2^32 messages in hand")
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<T>> {
@@ -154,9 +172,19 @@ impl<T> Slab<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
+    /// Odd while the slot is taken.
     generation: u32,
     value: Option<T>,
 }
+
+impl<T> Slot<T> {
+    fn is_taken(&self) -> bool {
+        self.generation % 2 == 1
+    }
+}
+
+/// How many removed values stay: enough for what ends in a few passes.
+const RETIRED_MAX: usize = 1024;
 
 /// Slots allocated at a time.
 const CHUNK: usize = 1024;

@@ -1,6 +1,7 @@
 //! One lease of the table.
 
 use super::cohorts::Place;
+use super::extensions::Member;
 use super::index::IdHash;
 use super::slab::Handle;
 use crate::{Instant, LeaseToken, MessageId};
@@ -11,6 +12,10 @@ pub(crate) trait Leased {
     fn id(&self) -> &MessageId;
     /// The token it came with.
     fn token(&self) -> &LeaseToken;
+    /// Takes leave of the message; returns whether what is left may be used for another one.
+    fn retire(&mut self) -> bool {
+        false
+    }
 }
 
 /// One lease.
@@ -41,6 +46,15 @@ impl<T: Leased> Lease<T> {
         match &self.newer {
             Some(newer) => &newer.token,
             None => self.owner.token(),
+        }
+    }
+
+    /// What it is in a batch that is sent now.
+    pub(crate) fn member(&self, handle: Handle) -> Member {
+        Member {
+            handle,
+            epoch: self.epoch,
+            deadline: self.deadline,
         }
     }
 

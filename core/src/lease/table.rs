@@ -88,29 +88,52 @@ impl<T: Leased> LeaseTable<T> {
     }
 
     /// Takes up the lease of a message that is not in hand, whose id has this hash.
+    ///
+    /// `owner` makes a new owner, unless it is given a retired one and makes that the new one.
     #[inline]
     pub(crate) fn insert(
         &mut self,
         now: Instant,
         hash: IdHash,
         deadline: Instant,
-        owner: impl FnOnce(Handle) -> T,
+        owner: impl FnOnce(Handle, Option<&mut T>) -> Option<T>,
     ) -> Handle {
         let received = self.ages.add(now);
-        let handle = self.leases.insert(|handle| Lease {
-            newer: None,
-            epoch: 0,
-            deadline,
-            received,
-            hash,
-            stage: Stage::Held,
-            wait: Wait::No,
-            is_lost: false,
-            is_extending: false,
-            timer: Timer::Off,
-            place: Place::default(),
-            owner: owner(handle),
-        });
+        let (handle, place) = self.leases.take();
+        // In place: to make a lease and then to move it costs more than all else here.
+        match place {
+            Some(lease) => {
+                if let Some(owner) = owner(handle, Some(&mut lease.owner)) {
+                    lease.owner = owner;
+                }
+                lease.newer = None;
+                lease.epoch = 0;
+                lease.deadline = deadline;
+                lease.received = received;
+                lease.hash = hash;
+                lease.stage = Stage::Held;
+                lease.wait = Wait::No;
+                lease.is_lost = false;
+                lease.is_extending = false;
+                lease.timer = Timer::Off;
+            }
+            None => {
+                *place = owner(handle, None).map(|owner| Lease {
+                    newer: None,
+                    epoch: 0,
+                    deadline,
+                    received,
+                    hash,
+                    stage: Stage::Held,
+                    wait: Wait::No,
+                    is_lost: false,
+                    is_extending: false,
+                    timer: Timer::Off,
+                    place: Place::default(),
+                    owner,
+                });
+            }
+        }
         self.by_id.insert(hash, handle.index());
         self.arm(now, handle, true);
         handle
@@ -163,11 +186,12 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.get_mut(handle).map(|lease| &mut lease.owner)
     }
 
-    /// Forgets a lease; returns what was under it, and whether it was lost.
-    // Inlined with the slab's: a lease is not moved only to be taken apart.
+    /// Forgets a lease; returns whether it was there.
     #[inline]
-    pub(crate) fn remove(&mut self, handle: Handle) -> Option<(T, bool)> {
-        let lease = self.leases.get_mut(handle)?;
+    pub(crate) fn remove(&mut self, handle: Handle) -> bool {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return false;
+        };
         let (hash, received) = (lease.hash, lease.received);
         let queues = lease.leave_queues(handle);
         self.unlink(queues);
@@ -177,8 +201,7 @@ impl<T: Leased> LeaseTable<T> {
             self.detached.remove(hash, handle.index());
         }
         self.ages.remove(received);
-        let lease = self.leases.remove(handle)?;
-        Some((lease.owner, lease.is_lost))
+        self.leases.remove(handle, |lease| lease.owner.retire())
     }
 
     /// Lets a newer lease of the same message be taken up beside this one, whose settlement is on
@@ -229,18 +252,13 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.get_mut(handle)
     }
 
-    /// Notes that a settlement is on its way; returns under which token.
-    pub(crate) fn send(&mut self, handle: Handle) -> Option<Member> {
-        let lease = self.leases.get_mut(handle)?;
-        lease.stage = Stage::Sent;
-        let member = Member {
-            handle,
-            epoch: lease.epoch,
-            deadline: lease.deadline,
-        };
-        let queues = lease.leave_queues(handle);
-        self.unlink(queues);
-        Some(member)
+    /// Notes that a settlement is on its way, under the present token.
+    pub(crate) fn send(&mut self, handle: Handle) {
+        if let Some(lease) = self.leases.get_mut(handle) {
+            lease.stage = Stage::Sent;
+            let queues = lease.leave_queues(handle);
+            self.unlink(queues);
+        }
     }
 
     /// Notes that a settlement has to be sent again.

@@ -123,11 +123,7 @@ impl<F: Future<Output = Finish>> Slots<F> {
     /// each, and what the poll came to. Returns how many it polled.
     ///
     /// The next call goes on where this one stopped, so that each has its turn.
-    pub(crate) fn poll(
-        &mut self,
-        count_max: usize,
-        mut tell: impl FnMut(Handle, Polled),
-    ) -> usize {
+    pub(crate) fn poll(&mut self, count_max: usize, mut tell: impl FnMut(Handle, Polled)) -> usize {
         let Self {
             slots, free, banks, ..
         } = self;

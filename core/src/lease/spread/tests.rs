@@ -50,7 +50,7 @@ fn keep(
     for number in 0..count {
         let message = Message(MessageId::from(number.to_string()), token.clone());
         let hash = table.hash(&message.0);
-        table.insert(start, hash, start + MINUTE, |_| message);
+        table.insert(start, hash, start + MINUTE, |_, _| Some(message));
     }
     let mut kept = Kept {
         calls: vec![0; seconds],
