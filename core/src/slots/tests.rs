@@ -83,6 +83,41 @@ fn the_engine_is_woken_once_and_only_when_it_sleeps() {
 }
 
 #[test]
+fn wakes_of_the_polling_thread_and_of_others_are_taken_together() {
+    let ready = Ready::new(10_000);
+    ready.register(Waker::noop());
+    waker(&ready, 7).wake();
+    std::thread::scope(|scope| {
+        scope.spawn(|| [7, 8, 4_096].map(|index| waker(&ready, index).wake()));
+    });
+    waker(&ready, 9_999).wake();
+
+    assert!(!ready.sleep(), "slots were woken");
+    assert_eq!(taken(&ready), [7, 8, 4_096, 9_999]);
+    assert_eq!(taken(&ready), []);
+    assert!(ready.sleep());
+}
+
+#[test]
+fn the_polling_thread_wakes_the_engine_when_it_has_left_it() {
+    let ready = Ready::new(100);
+    let count = Arc::new(Count::default());
+    let engine = Waker::from(Arc::clone(&count));
+    ready.register(&engine);
+    waker(&ready, 1).wake();
+    ready.leave();
+    assert_eq!(taken(&ready), [1]);
+    assert_eq!(count.0.load(Ordering::SeqCst), 0, "it was awake");
+
+    ready.register(&engine);
+    assert!(ready.sleep());
+    waker(&ready, 2).wake();
+
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(taken(&ready), [2]);
+}
+
+#[test]
 fn a_wake_from_another_thread_is_never_lost() {
     let ready = Ready::new(300);
     let count = Arc::new(Count::default());
