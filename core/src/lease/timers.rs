@@ -128,8 +128,8 @@ impl<T: Leased> LeaseTable<T> {
         };
         let span = (lease.deadline - lease.received).min(self.settings.lease);
         let tick = self.lasts.floor(lease.deadline - span / ENDING);
-        let place = self.lasts.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).start(Timer::Last, place);
+        self.lasts.add(tick, handle.index(), &mut self.leases);
+        self.leases.at_mut(handle.index()).timer = Timer::Last;
     }
 
     pub(super) fn arm_expiry(&mut self, handle: Handle) {

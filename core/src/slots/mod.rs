@@ -196,13 +196,14 @@ impl<F: Future<Output = Finish>> Slots<F> {
         handle: Handle,
         finished: &mut Vec<(Handle, Finish)>,
     ) -> bool {
-        let finish = self.slot_of(index, handle).and_then(Slot::poll);
-        let has_ended = finish.is_some();
-        if let Some(finish) = finish {
-            self.free.push(slot_number(index));
-            finished.push((handle, finish));
-        }
-        has_ended
+        let finish = match self.slot_of(index, handle).map(Slot::poll) {
+            None | Some(Polled::Pending) => return false,
+            Some(Polled::Acked) => Finish::Verdict(Verdict::Ack),
+            Some(Polled::Ended(finish)) => finish,
+        };
+        self.free.push(slot_number(index));
+        finished.push((handle, finish));
+        true
     }
 
     /// Slot `index`, if the handler of `handle` is in it.
