@@ -51,6 +51,12 @@ impl Engine<'_> {
         }
         self.stats.is_paused = is_paused;
         self.intake.ask_anew();
+        if let Some(order) = &mut self.order {
+            order.stall_until(match is_paused {
+                true => Instant::from_nanos(u64::MAX),
+                false => self.observing.now + self.settings.lease,
+            });
+        }
         // Nothing was to be settled in a pause: what is to be now is not late.
         self.observing.progress_at = self.observing.now;
         self.emit(|| {

@@ -22,6 +22,8 @@ pub(super) struct Order {
     lanes: Lanes<Handle>,
     /// The lane of each delivery that is in one, by its slot.
     places: Vec<Option<LaneId>>,
+    /// Stalls end no earlier than this: in a pause nobody can come back.
+    stalled_until: Instant,
 }
 
 impl Order {
@@ -31,11 +33,20 @@ impl Order {
             policy,
             lanes: Lanes::new(),
             places: Vec::new(),
+            stalled_until: Instant::ZERO,
         })
     }
 
+    /// Has nobody be waited for in vain before then.
+    pub(super) fn stall_until(&mut self, until: Instant) {
+        self.stalled_until = until;
+    }
+
+    /// When the first stall ends.
     pub(super) fn next_wake(&self) -> Option<Instant> {
-        self.lanes.next_wake()
+        let end = self.lanes.next_wake()?.max(self.stalled_until);
+        // A pause may be for ever.
+        (end < Instant::from_nanos(u64::MAX)).then_some(end)
     }
 
     /// The key of a message, or the panic in place of it.
@@ -112,9 +123,14 @@ impl Engine<'_> {
 
     /// Ends the stalls that have lasted long enough.
     pub(super) fn poll_order(&mut self, now: Instant) -> bool {
+        let end = self.order.as_ref().and_then(|order| order.next_wake());
+        end.is_some_and(|end| end <= now) && self.end_stalls(now)
+    }
+
+    fn end_stalls(&mut self, until: Instant) -> bool {
         let mut is_busy = false;
         while let Some(order) = &mut self.order
-            && let Some((head, tail)) = order.lanes.end_stall(now)
+            && let Some((head, tail)) = order.lanes.end_stall(until)
         {
             is_busy = true;
             self.stats.stalled_keys = order.lanes.stalled();
@@ -154,7 +170,7 @@ impl Engine<'_> {
         self.stats.stalled_keys = order.lanes.stalled();
         self.emit(|| Event::KeyStalled(head.clone()));
         if let Some(end) = first {
-            self.poll_order(end);
+            self.end_stalls(end);
         }
     }
 

@@ -12,6 +12,7 @@ mod hooks;
 mod leases;
 mod observing;
 mod ordering;
+mod ordering_pauses;
 mod ordering_storms;
 mod pace;
 mod parking;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub(super) type Ordered = Builder<Arc<dyn Broker>, Arc<dyn Clock>, Unhandled>;
-type Starts = Arc<Mutex<Vec<(String, u64)>>>;
+pub(super) type Starts = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// The key of `a-1` is `a`; `-1` has none.
 pub(super) fn key(id: &str) -> Option<&str> {
@@ -21,7 +21,7 @@ pub(super) fn ordered(rig: &Rig) -> Ordered {
 }
 
 /// A handler that takes a second, and which messages it was given when, in milliseconds.
-fn second(
+pub(super) fn second(
     rig: &Rig,
     verdict: impl Fn(&Delivery) -> Verdict + 'static,
 ) -> (impl AsyncFn(&Delivery) -> Verdict + 'static, Starts) {
@@ -36,11 +36,11 @@ fn second(
     (handler, starts)
 }
 
-fn told(starts: &Starts) -> Vec<(String, u64)> {
+pub(super) fn told(starts: &Starts) -> Vec<(String, u64)> {
     lock(starts).clone()
 }
 
-fn list(starts: &[(&str, u64)]) -> Vec<(String, u64)> {
+pub(super) fn list(starts: &[(&str, u64)]) -> Vec<(String, u64)> {
     starts
         .iter()
         .map(|(id, at)| ((*id).to_owned(), *at))
@@ -48,7 +48,7 @@ fn list(starts: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 /// Fails the first attempt of `a-1`, for as long.
-fn fails_once(after: u64) -> impl Fn(&Delivery) -> Verdict {
+pub(super) fn fails_once(after: u64) -> impl Fn(&Delivery) -> Verdict {
     move |delivery| match (delivery.id().as_str(), delivery.attempt()) {
         ("a-1", 1) => Verdict::Retry {
             after: Some(seconds(after)),
@@ -346,27 +346,4 @@ fn a_message_that_comes_during_a_stall_is_handed_back_before_its_lease_is_lost()
     assert_eq!((report.totals.expired, report.totals.released), (0, 1));
     // Handed back while the first was away, it went ahead of it.
     assert_eq!(told(&starts).len(), 3, "{:?}", told(&starts));
-}
-
-#[test]
-fn messages_of_a_key_that_wait_too_long_are_handed_back_in_their_order() {
-    let mut rig = Rig::new();
-    rig.broker.publish(["a-1", "a-2", "a-3"]);
-    let (handler, starts) = second(&rig, |_| Verdict::Ack);
-    let consumer = ordered(&rig).lease_max(seconds(30)).handler(handler);
-    let consumer = consumer.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
-    assert!(rig.settle().is_none());
-    control.pause();
-
-    assert!(rig.advance(seconds(60)).is_none());
-    let totals = control.stats().totals;
-    assert_eq!((totals.acked, totals.released, totals.expired), (1, 2, 0));
-    control.resume();
-    let report = rig.finish();
-
-    let expected = [("a-1", 0), ("a-2", 60_000), ("a-3", 61_000)];
-    assert_eq!(told(&starts), list(&expected));
-    assert_eq!((report.totals.acked, report.totals.redelivered), (3, 0));
 }
