@@ -9,6 +9,7 @@ use std::panic;
 use std::thread;
 
 use clap::ValueEnum;
+use env_logger::WriteStyle;
 use env_logger::fmt::Formatter;
 use jiff::Timestamp;
 use log::kv::{self, VisitSource};
@@ -46,6 +47,8 @@ pub fn start(format: Format, verbosity: i8, errors: Stdout) {
     let is_terminal = errors.is_terminal();
     let is_colored = is_terminal && std::env::var_os("NO_COLOR").is_none();
     builder.target(env_logger::Target::Pipe(Box::new(Lines(errors))));
+    // What is written for a terminal is written for one only, and is not to be taken out again.
+    builder.write_style(WriteStyle::Always);
     builder.format(move |formatter, record| match format {
         Format::Text => {
             // The demo's progress line may stand there; it is drawn again in a moment.

@@ -7,3 +7,4 @@ mod hosts;
 mod place;
 mod service;
 mod streams;
+mod terminal;
