@@ -15,7 +15,7 @@ use crate::cli::StatusArgs;
 use crate::config::{self, Config};
 use crate::control;
 use crate::exit::Failure;
-use crate::fleet::{Fleet, Identity, Liveness};
+use crate::fleet::{Fleet, HostState, Identity, Liveness};
 use crate::journal::{Intent, Journal, TargetRow};
 use crate::lock::{self, Holder};
 use crate::output::{Stdout, Table, escape};
@@ -49,6 +49,8 @@ struct TargetStatus {
     name: Target,
     group: String,
     state: String,
+    /// Why it is down, when that is known.
+    detail: Option<String>,
     before: Option<Value>,
     last_restart: Option<Timestamp>,
     cooldown_until: Option<Timestamp>,
@@ -142,6 +144,7 @@ impl Status {
             "IDENTITY",
             "LAST RESTART",
             "COOLDOWN UNTIL",
+            "DETAIL",
         ]);
         for target in &self.targets {
             targets.row([
@@ -154,6 +157,7 @@ impl Status {
                     .map_or_else(|| "-".to_owned(), identity),
                 &history::moment(target.last_restart),
                 &history::moment(target.cooldown_until),
+                target.detail.as_deref().unwrap_or_default(),
             ]);
         }
         text.push_str(&targets.to_string());
@@ -231,17 +235,13 @@ fn targets(
     let now = Timestamp::now();
     let status = |(group, target): (&config::Group, &Target)| {
         let row = rows.get(target);
-        let (mut state, before) = match (told.get(target.as_str()), seen.get(target)) {
-            (Some((state, before)), _) => ((*state).to_owned(), before.clone()),
-            (None, Some(seen)) => (
-                seen.liveness.to_string(),
-                // Two shapes of numbers and strings; JSON holds them all.
-                seen.identity
-                    .as_ref()
-                    .and_then(|own| serde_json::to_value(own).ok()),
-            ),
-            (None, None) => (Liveness::Unknown.to_string(), None),
-        };
+        let told = told.get(target.as_str()).cloned();
+        let seen = || seen.get(target).map(Told::from);
+        let Told {
+            mut state,
+            detail,
+            before,
+        } = told.or_else(seen).unwrap_or_default();
         if row.is_some_and(|row| row.lost_since.is_some()) {
             state = "lost".to_owned();
         }
@@ -249,6 +249,7 @@ fn targets(
             name: target.clone(),
             group: group.name.clone(),
             state,
+            detail,
             before,
             last_restart: row.and_then(|row| row.last_restart),
             cooldown_until: row.and_then(|row| row.cooldown_until(&group.policy, now)),
@@ -257,8 +258,38 @@ fn targets(
     Ok(config.targets().map(status).collect())
 }
 
-/// The states and identities in a daemon's answer, by target.
-fn states_told(answer: &Value) -> HashMap<&str, (&str, Option<Value>)> {
+/// What is known of a target's state, from the daemon or without it.
+#[derive(Clone)]
+struct Told {
+    state: String,
+    detail: Option<String>,
+    before: Option<Value>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            state: Liveness::Unknown.to_string(),
+            detail: None,
+            before: None,
+        }
+    }
+}
+
+impl From<&HostState> for Told {
+    fn from(seen: &HostState) -> Self {
+        let before = seen.identity.as_ref();
+        Self {
+            state: seen.liveness.to_string(),
+            detail: seen.detail.clone(),
+            // Two shapes of numbers and strings; JSON holds them all.
+            before: before.and_then(|own| serde_json::to_value(own).ok()),
+        }
+    }
+}
+
+/// What a daemon's answer says of each target.
+fn states_told(answer: &Value) -> HashMap<&str, Told> {
     let told = answer["targets"]
         .as_array()
         .map(Vec::as_slice)
@@ -266,10 +297,12 @@ fn states_told(answer: &Value) -> HashMap<&str, (&str, Option<Value>)> {
     told.iter()
         .filter_map(|target| {
             let before = Some(target["before"].clone()).filter(|before| !before.is_null());
-            Some((
-                target["name"].as_str()?,
-                (target["state"].as_str()?, before),
-            ))
+            let told = Told {
+                state: target["state"].as_str()?.to_owned(),
+                detail: target["detail"].as_str().map(str::to_owned),
+                before,
+            };
+            Some((target["name"].as_str()?, told))
         })
         .collect()
 }

@@ -314,7 +314,12 @@ fn status(fleet: &Fleet, consumer: &mayhem_core::Control) -> Value {
         .into_iter()
         .map(|(target, state)| {
             let liveness = state.liveness.as_str();
-            json!({ "name": target, "state": liveness, "before": state.identity })
+            json!({
+                "name": target,
+                "state": liveness,
+                "detail": state.detail,
+                "before": state.identity,
+            })
         })
         .collect();
     json!({

@@ -6,5 +6,6 @@ mod demo_child;
 mod hosts;
 mod place;
 mod service;
+mod status;
 mod streams;
 mod terminal;
