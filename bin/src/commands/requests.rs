@@ -143,3 +143,6 @@ fn row(id: String, payload: &[u8], outcome: Outcome, detail: String, attempts: u
         after: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

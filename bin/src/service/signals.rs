@@ -104,3 +104,6 @@ impl Handler {
 
 /// Thousands of times what a signal handler takes.
 const NUMBER_WAIT: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests;
