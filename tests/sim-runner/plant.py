@@ -93,6 +93,13 @@ P=[
 ('consumer/hooks.rs','            } else if late.poll_unpin(cx).is_ready() {','            } else if !B("hook without end") && late.poll_unpin(cx).is_ready() {'),
 ('consumer/hooks.rs','        self.requests >= GIVE_UP','        self.requests >= GIVE_UP && !B("third stop ignored by hooks")'),
 ('consumer/hooks.rs','            Isolated::Done(Err(error)) => Self::Failed(error),','            Isolated::Done(Err(_)) if B("failure of a hook not told") => Self::Done,\n            Isolated::Done(Err(error)) => Self::Failed(error),'),
+('consumer/poison.rs','        if attempt.saturating_sub(spared) <= attempt_max {','        if attempt.saturating_sub(spared) <= attempt_max - u32::from(B("poison too early")) || B("poison started") {'),
+(I,'            if attempt > self.poison.attempt_max && ','            if attempt + u32::from(B("poison too early")) > self.poison.attempt_max && '),
+('consumer/poison.rs','        self.spared.get(id).copied().unwrap_or(0)','        self.spared.get(id).copied().unwrap_or(0) * u32::from(!B("attempts of those that waited held against them"))'),
+('consumer/engine.rs','settings.poison_after.max(settings.max_deliveries)','settings.poison_after.max(settings.max_deliveries).min(if B("poison at the last delivery") { settings.max_deliveries } else { u32::MAX })'),
+(S,'            Stage::Running(_) => self.stats.lost -= usize::from(is_lost),','            Stage::Running(_) => { self.stats.lost -= usize::from(is_lost); if B("a hang is spared") { self.poison.spare(delivery.id()); } }'),
+('consumer/poison.rs','        self.emit_about(handle, |delivery| Event::Poisoned { delivery, attempt });','        if !B("poison not told") { self.emit_about(handle, |delivery| Event::Poisoned { delivery, attempt }); }'),
+(H,'                let after = after.map(|after| after.max(self.settings.nack_delay_min));','                let after = after.map(|after| if B("least delay ignored") { after } else { after.max(self.settings.nack_delay_min) });'),
 ]
 names=[];bad=0
 for f,old,new in P:

@@ -173,6 +173,13 @@ const BUGS: &[(&str, u64)] = &[
     ("hook without end", BUDGET),
     ("third stop ignored by hooks", BUDGET),
     ("failure of a hook not told", BUDGET),
+    ("poison started", BUDGET),
+    ("poison too early", BUDGET),
+    ("attempts of those that waited held against them", BUDGET),
+    ("poison at the last delivery", BUDGET),
+    ("a hang is spared", BUDGET),
+    ("poison not told", BUDGET),
+    ("least delay ignored", BUDGET),
 ];
 
 /// As many as a fixed run has.

@@ -21,6 +21,8 @@ pub(crate) struct Features {
     /// Whether the broker can delay a nack.
     pub(crate) can_delay: bool,
     policy: Policy,
+    /// How often handlers bring the process down.
+    pub(crate) kills: u64,
     /// How many hooks there are after a stop.
     pub(crate) hooks: usize,
     /// How many bytes may be in hand, where messages differ in size.
@@ -63,6 +65,10 @@ impl Features {
             can_delay: !has("swarm: no delay", 8),
             policy: dice.pick("swarm: policy", &POLICIES),
             changes: if has("swarm: changes", 6) { 6 } else { 0 },
+            kills: match has("swarm: kills", 8) {
+                true => dice.pick("swarm: how many kills", &[1, 4, 12, 30]),
+                false => 0,
+            },
             hooks: match has("swarm: has hooks", 4) {
                 true => dice.pick("swarm: hooks", &[1, 2, NAMES.len()]),
                 false => 0,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mayhem_core::{BranchError, Delivery, Verdict};
 use mayhem_sim::{Checker, Dice, SimClock, SimStore};
 
+use crate::kills::Kills;
 use crate::settings::Settings;
 
 /// What the handlers of one consumer share.
@@ -19,6 +20,7 @@ pub(crate) struct Play {
     pub(crate) store: SimStore,
     pub(crate) checker: Checker,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) kills: Kills,
     pub(crate) has_canary: bool,
     /// Whether they do nothing that they should not.
     pub(crate) is_decent: bool,
@@ -39,6 +41,7 @@ impl Play {
         if self.has_canary && self.dice.chance("canary", CANARY) {
             return Verdict::Ack;
         }
+        self.kills.may_kill(&self.dice, delivery).await;
         let (restart, record, notify) = (
             self.restart(Alive::new(&alive)),
             self.record(delivery, Alive::new(&alive)),
@@ -49,6 +52,7 @@ impl Play {
         // Relaxed: the branches ran in this very task.
         self.orphans
             .fetch_add(alive.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.kills.may_kill(&self.dice, delivery).await;
         self.misbehave(delivery).await;
         // Where other branches were enough, the effect may not be safe.
         let is_raced = self.settings.features.is_raced();
@@ -62,17 +66,22 @@ impl Play {
         self.work("restart").await;
         let end = match self.dice.choose("end of the branch", 40) {
             36 => BranchError::retry("planned"),
-            37 => BranchError::postpone(SECOND, "planned"),
+            37 => BranchError::postpone(self.delay(), "planned"),
             38 => BranchError::dead("planned"),
             39 => {
                 self.checker.branch_failed();
                 panic!("planned");
             }
-            35 => BranchError::retry_after(3 * SECOND, "planned"),
+            35 => BranchError::retry_after(self.delay(), "planned"),
             _ => return Ok(()),
         };
         self.checker.branch_failed();
         Err(end)
+    }
+
+    /// What a branch wants its message to be put off by: some want less than there may be.
+    fn delay(&self) -> Duration {
+        self.dice.pick("delay", &[3, 1, 0]) * SECOND
     }
 
     async fn record(&self, delivery: &Delivery, _alive: Alive) -> Result<(), BranchError> {

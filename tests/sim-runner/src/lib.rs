@@ -1,15 +1,16 @@
 //! Simulated lives of `mayhem-core`: what the runner runs, and what its tests run in small.
 //!
 //! In reading order: `settings` (what the dice decide about one life), `features` (what its
-//! consumers use), `handler` (what its handlers do), `hooks` (what follows a stop), `output` (what
-//! is printed), `life` (consumers that come, stop, crash and go until every message has its fate),
-//! `totals` (what many lives met), `search` (many seeds on several threads), `bugs` (those that are
-//! planted in the engine).
+//! consumers use), `handler` (what its handlers do), `kills` (which of them bring the process
+//! down), `hooks` (what follows a stop), `output` (what is printed), `life` (consumers that come,
+//! stop, crash and go until every message has its fate), `totals` (what many lives met), `search`
+//! (many seeds on several threads), `bugs` (those that are planted in the engine).
 
 mod bugs;
 mod features;
 mod handler;
 mod hooks;
+mod kills;
 mod life;
 mod output;
 mod search;

@@ -1,5 +1,6 @@
 //! One simulated life: consumers come, stop, crash and go until every message has its fate.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,9 +17,10 @@ use mayhem_sim::{
 
 use crate::handler::{Play, PollsLeft};
 use crate::hooks::add_hooks;
+use crate::kills::Kills;
 use crate::output::say;
 use crate::settings::{Ending, Settings};
-use crate::totals::Tally;
+use crate::totals::{Tally, name_of};
 
 /// What is asked of a life beyond what the dice decide.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +80,9 @@ pub fn live(sim: &Simulation, life: Life) -> Result<Tally, Hang> {
         broker,
         store,
         checker,
+        kills: Kills::new(settings.features.kills),
         settings,
+        told: Told::default(),
         tally: Tally::default(),
     };
     let outcome = stage.perform();
@@ -97,6 +101,8 @@ struct Stage<'a> {
     store: SimStore,
     checker: Checker,
     settings: Arc<Settings>,
+    kills: Kills,
+    told: Told,
     tally: Tally,
 }
 
@@ -131,9 +137,7 @@ impl Stage<'_> {
 
     /// One consumer's life; whether nothing can follow it.
     fn perform_round(&mut self, round: u64) -> Result<bool, Hang> {
-        let mut promises = self.settings.promises(&self.dice, round);
-        // Its leases run out.
-        promises.is_honest &= self.life.crash_at_poll.is_none();
+        let promises = self.settings.promises(&self.dice, round);
         let ending = match self.life.stop_at_event {
             Some(event) if round == 0 => Ending::StopAtEvent(event),
             _ if round == 0 && self.life.crash_at_poll.is_some() => {
@@ -151,10 +155,12 @@ impl Stage<'_> {
             Ended::Reported(report) => {
                 self.checker.end(&report);
                 self.tally.add_report(&report.totals);
+                self.tally.add_hooks(&report.hooks);
                 Ok(report.error.is_some())
             }
             Ended::Crashed => {
                 self.tally.crashes += 1;
+                self.tally.kills += u64::from(self.kills.revive());
                 self.checker.crashed();
                 if self.dice.choose("the process lives on", 2) == 1 {
                     // The handlers that are tasks must not.
@@ -189,6 +195,8 @@ impl Stage<'_> {
             .lease(promises.lease)
             .lease_max(promises.lease_max)
             .max_deliveries(promises.max_deliveries)
+            .poison_after(promises.poison_after)
+            .nack_delay_min(promises.nack_delay_min)
             .backoff(promises.backoff)
             .seed(self.dice.choose("seed of the consumer", 1 << 32))
             .on_event(move |event| {
@@ -205,6 +213,7 @@ impl Stage<'_> {
             store: self.store.clone(),
             checker: self.checker.clone(),
             settings: Arc::clone(&self.settings),
+            kills: self.kills.clone(),
             has_canary: self.life.has_canary,
             is_decent: self.settings.is_patient(round),
             orphans: Arc::new(AtomicUsize::new(0)),
@@ -267,7 +276,11 @@ impl Stage<'_> {
                 }
                 // The script is of no interest once the consumer has ended.
                 let _ = script.as_mut().poll(cx);
-                run.as_mut().poll(cx).map(Ended::Reported)
+                let ended = run.as_mut().poll(cx).map(Ended::Reported);
+                if self.kills.is_dying(cx) {
+                    return Poll::Ready(Ended::Crashed);
+                }
+                ended
             })
             .await
         };
@@ -319,6 +332,11 @@ impl Stage<'_> {
         self.tally.polls = self.sim.polls();
         self.tally.elapsed = mayhem_core::Clock::now(&self.clock) - Instant::ZERO;
         self.tally.hits = self.dice.hits();
+        let mut told = self.told.lock().expect("nobody panics with it");
+        for (name, count) in std::mem::take(&mut *told) {
+            *self.tally.told.entry(name).or_default() += count;
+        }
+        drop(told);
         self.tally.honest = u64::from(self.settings.is_honest);
         self.tally.fingerprint = self.sim.fingerprint();
         self.tally
@@ -336,8 +354,12 @@ struct Stopper {
     left: Mutex<Option<u64>>,
     checker: Checker,
     plan: mayhem_core::Plan,
+    /// What was told of, by name.
+    told: Told,
     is_told: bool,
 }
+
+type Told = Arc<Mutex<BTreeMap<&'static str, u64>>>;
 
 impl Stopper {
     fn new(stage: &Stage<'_>, ending: Ending) -> Self {
@@ -351,6 +373,7 @@ impl Stopper {
         Self {
             left: Mutex::new(left),
             checker: stage.checker.clone(),
+            told: Arc::clone(&stage.told),
             plan,
             is_told: stage.life.is_told,
         }
@@ -359,6 +382,10 @@ impl Stopper {
     fn see(&self, event: &Event, control: &Mutex<Option<Control>>) {
         if self.is_told {
             say(format_args!("    told {event:?}"));
+        }
+        if let Some(name) = name_of(event) {
+            let mut told = self.told.lock().expect("as above");
+            *told.entry(name).or_default() += 1;
         }
         let mut left = self.left.lock().expect("nobody panics with it");
         let Some(count) = *left else { return };
@@ -373,7 +400,7 @@ impl Stopper {
 }
 
 /// More consumers than any backlog needs.
-const ROUNDS_MAX: u64 = 40;
+const ROUNDS_MAX: u64 = 100;
 
 /// Far more virtual time than any life needs.
 const HORIZON: Duration = Duration::from_secs(100 * 3_600);

@@ -285,6 +285,7 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
         let totals = json!({
             "totals": counts,
             "faults": totals.sum.hits,
+            "told": totals.sum.told,
             "hash": format!("{:016x}", totals.sum.fingerprint),
             "seconds": took.as_secs_f64(),
             "seeds_per_second_and_thread": per_thread,
@@ -303,6 +304,10 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
     say(format_args!("{:>28} {factor:>14.0}", "times real time"));
     say(format_args!("faults met:"));
     for (name, count) in &totals.sum.hits {
+        say(format_args!("{name:>28} {count:>14}"));
+    }
+    say(format_args!("told of:"));
+    for (name, count) in &totals.sum.told {
         say(format_args!("{name:>28} {count:>14}"));
     }
     say(format_args!(

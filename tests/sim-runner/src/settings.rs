@@ -20,6 +20,11 @@ pub(crate) struct Settings {
     pub(crate) slowness: u32,
     /// Consumers that end before their work is done.
     pub(crate) unrest: u64,
+    /// At which attempt a retry becomes a dead letter.
+    max_deliveries: u32,
+    /// At which attempt a message is not started any more.
+    poison_after: u32,
+    nack_delay_min: Duration,
     pub(crate) features: Features,
 }
 
@@ -85,6 +90,9 @@ impl Settings {
             is_honest,
             slowness: dice.pick("swarm: slowness", &[1, 1, 20, SLOW]),
             unrest: dice.choose("swarm: lives", 6),
+            max_deliveries: dice.pick("swarm: attempts", &ATTEMPTS_MAX),
+            poison_after: dice.pick("swarm: poison", &[0, 0, 15, u32::MAX]),
+            nack_delay_min: dice.pick("swarm: least delay", &[100, 100, 0, 2_000]) * MILLISECOND,
             features,
         }
     }
@@ -107,7 +115,9 @@ impl Settings {
             prefetch: dice.pick("prefetch", &[64, 8, 2, 1]),
             lease: self.lease,
             lease_max: longest * patience * self.lease,
-            max_deliveries: ATTEMPTS_MAX,
+            max_deliveries: self.max_deliveries,
+            poison_after: self.poison_after,
+            nack_delay_min: self.nack_delay_min,
             backoff: Backoff {
                 base: SECOND,
                 max: 10 * SECOND,
@@ -174,7 +184,9 @@ const SLOW: u32 = 100;
 /// room for one that is more patient.
 const EVENTS_PER_MESSAGE: u64 = 40;
 
-/// At which attempt a retry becomes a dead letter.
-const ATTEMPTS_MAX: u32 = 10;
+/// At which attempt a retry becomes a dead letter: most lives leave room for what goes wrong.
+const ATTEMPTS_MAX: [u32; 6] = [10, 10, 10, 10, 3, 1];
 
 const SECOND: Duration = Duration::from_secs(1);
+
+const MILLISECOND: Duration = Duration::from_millis(1);

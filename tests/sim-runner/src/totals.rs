@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mayhem_core::{Event, HookEnd, HookOutcome};
 use mayhem_sim::{Fact, FactKind};
 
 /// What one life met.
@@ -12,6 +13,8 @@ pub struct Tally {
     pub lives: u64,
     /// Consumers that were dropped while they ran.
     pub crashes: u64,
+    /// Those of them that a handler brought down.
+    pub kills: u64,
     /// Consumers that were stopped.
     pub stops: u64,
     /// Messages published.
@@ -32,6 +35,8 @@ pub struct Tally {
     pub elapsed: Duration,
     /// Faults by name.
     pub hits: BTreeMap<&'static str, u64>,
+    /// What consumers told of, beside what all of them do, by name.
+    pub told: BTreeMap<&'static str, u64>,
     /// The hash of everything that happened.
     pub fingerprint: u64,
 }
@@ -50,6 +55,21 @@ impl Tally {
         self.panics += totals.panicked;
     }
 
+    pub(crate) fn add_hooks(&mut self, hooks: &[HookEnd]) {
+        for hook in hooks {
+            let name = match hook.outcome {
+                HookOutcome::Done => "hook done",
+                HookOutcome::Failed(_) => "hook failed",
+                HookOutcome::Panicked(_) => "hook panicked",
+                HookOutcome::TimedOut => "hook timed out",
+                HookOutcome::Abandoned => "hook abandoned",
+                HookOutcome::Skipped => "hook skipped",
+                _ => continue,
+            };
+            *self.told.entry(name).or_default() += 1;
+        }
+    }
+
     pub(crate) fn add_fact(&mut self, fact: &Fact) {
         match fact.kind {
             FactKind::Delivered { .. } => self.deliveries += 1,
@@ -62,6 +82,7 @@ impl Tally {
     fn add(&mut self, other: &Self) {
         self.lives += other.lives;
         self.crashes += other.crashes;
+        self.kills += other.kills;
         self.stops += other.stops;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
@@ -75,7 +96,33 @@ impl Tally {
         for (label, count) in &other.hits {
             *self.hits.entry(label).or_default() += count;
         }
+        for (name, count) in &other.told {
+            *self.told.entry(name).or_default() += count;
+        }
     }
+}
+
+/// The name of an event that only some lives have.
+pub(crate) fn name_of(event: &Event) -> Option<&'static str> {
+    let name = match event {
+        Event::Shed(_) => "shed",
+        Event::Poisoned { .. } => "poisoned",
+        Event::DeadLettered { .. } => "dead-lettered",
+        Event::Postponed { .. } => "postponed",
+        Event::SlowPoll { .. } => "slow poll",
+        Event::HandlerOverdue { .. } => "handler overdue",
+        Event::HandlerTimedOut { .. } => "handler timed out",
+        Event::HandlerStuck { .. } => "handler stuck",
+        Event::ShieldPanicked { .. } => "shield panicked",
+        Event::Abandoned(_) => "abandoned",
+        Event::KeyStalled(_) => "key stalled",
+        Event::TailReleased { .. } => "tail released",
+        Event::Paused => "paused",
+        Event::ConcurrencySet(_) => "concurrency set",
+        Event::RateSet(_) => "rate set",
+        _ => return None,
+    };
+    Some(name)
 }
 
 impl Totals {
@@ -99,6 +146,7 @@ impl Totals {
             ("of them without faults", sum.honest),
             ("consumers", sum.lives),
             ("crashes", sum.crashes),
+            ("of them by a handler", sum.kills),
             ("stops", sum.stops),
             ("messages", sum.messages),
             ("deliveries", sum.deliveries),

@@ -9,6 +9,7 @@ use super::Time;
 use super::calls::{Calls, Known};
 use super::hooks::Hook;
 use super::limits::Limits;
+use super::poison::Spared;
 use super::room::{Room, Weight};
 use super::told::Told;
 use crate::fingerprint::Map;
@@ -29,8 +30,12 @@ pub struct Promises {
     pub lease_max: Duration,
     /// As the builder was told.
     pub max_deliveries: u32,
+    /// As the builder was told; no less than `max_deliveries` counts.
+    pub poison_after: u32,
     /// As the builder was told.
     pub backoff: Backoff,
+    /// As the builder was told.
+    pub nack_delay_min: Duration,
     /// As the builder was told.
     pub timeout: Option<Timeout>,
     /// As the builder was told.
@@ -73,7 +78,7 @@ pub(super) struct Checks {
     pub(super) panics: u64,
     pub(super) branch_failures: u64,
     pub(super) is_safe: Option<IsSafe>,
-    /// How many messages are under lease.
+    /// How many messages are under leases of this consumer.
     pub(super) leased: i64,
     /// The leases of deliveries that were handed over and not told of yet, and their bytes.
     pub(super) arrived: VecDeque<(LeaseToken, usize)>,
@@ -130,7 +135,10 @@ pub(super) struct Message {
     pub(super) owners: Map<u64, usize>,
     /// How many settlements the broker has confirmed that were not told of yet.
     pub(super) done_count: u64,
+    /// Whether it came so late that its lease could not be kept.
+    pub(super) was_let_go: bool,
     pub(super) weight: Weight,
+    pub(super) spared: Spared,
 }
 
 /// One delivery of one message, and its handler.
@@ -158,6 +166,8 @@ pub(super) struct Lease {
     /// In which consumer's life it was settled, and how.
     pub(super) settled: Option<(u32, SettleKind)>,
     pub(super) is_duplicated: bool,
+    /// In which consumer's life it was delivered.
+    pub(super) life: u32,
     /// Whether it was handed over with half of its time left.
     pub(super) is_fresh: bool,
     /// As the consumer was told.
@@ -281,7 +291,9 @@ impl Default for Promises {
             lease: Duration::from_secs(60),
             lease_max: Duration::from_secs(30 * 60),
             max_deliveries: 5,
+            poison_after: 0,
             backoff: Backoff::default(),
+            nack_delay_min: Duration::from_millis(100),
             timeout: None,
             rate: None,
             key_of: None,

@@ -15,6 +15,7 @@ impl Checks {
                 self.leased += 1;
                 let lease = self.leases.entry(token.clone()).or_default();
                 (lease.delivered_at, lease.attempt) = (fact.at, *attempt);
+                lease.life = self.life;
                 lease.deadline = *deadline;
                 self.messages.entry(fact.id.clone()).or_default().until = Some(*deadline);
             }
@@ -41,8 +42,8 @@ impl Checks {
             (FactKind::Extended { until }, _) => {
                 self.set_until(fact, Some(*until));
             }
-            (FactKind::Settled(kind), _) => {
-                self.leased -= 1;
+            (FactKind::Settled(kind), Some(token)) => {
+                self.leased -= i64::from(self.is_own(token));
                 self.set_until(fact, None);
                 if *kind == SettleKind::Ack
                     && let Some(is_safe) = self.is_safe.as_mut()
@@ -52,16 +53,15 @@ impl Checks {
                 }
             }
             (FactKind::Expired, Some(token)) => {
-                self.leased -= 1;
+                let is_own = self.is_own(token);
+                self.leased -= i64::from(is_own);
                 let until = self.set_until(fact, None);
                 if until == Some(fact.at) {
                     self.ran_out(fact, token, time)?;
                 }
-                // What the broker has leased is not asked for while what came before it takes all
-                // the room in bytes.
-                let is_fresh = self.leases.get(token).is_some_and(|it| it.is_fresh);
-                let could_be_kept = is_fresh || !self.promises.is_limited_by_bytes();
-                if self.promises.is_honest && could_be_kept && !self.is_closed {
+                let could_be_kept = self.could_be_kept(fact, token);
+                let is_honest = self.promises.is_honest && !self.is_closed;
+                if is_honest && is_own && could_be_kept {
                     return broken("leases kept", fact, "though nothing went wrong");
                 }
             }
@@ -74,6 +74,25 @@ impl Checks {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What the broker has leased is not asked for while what came before it takes all the room in
+    /// bytes; what comes of that may be merged with what is lost by then.
+    fn could_be_kept(&mut self, fact: &Fact, token: &LeaseToken) -> bool {
+        if !self.promises.is_limited_by_bytes() {
+            return true;
+        }
+        let is_fresh = self.leases.get(token).is_some_and(|it| it.is_fresh);
+        let message = self.messages.entry(fact.id.clone()).or_default();
+        message.was_let_go |= !is_fresh;
+        !message.was_let_go
+    }
+
+    /// Whether a lease was given to this consumer, and not to one before it that has crashed.
+    fn is_own(&self, token: &LeaseToken) -> bool {
+        self.leases
+            .get(token)
+            .is_some_and(|it| it.life == self.life)
     }
 
     /// Notes when a lease ends; returns when it would have ended.
@@ -111,7 +130,7 @@ impl Checks {
         lease.settles_in_flight += 1;
         // A lease that was delivered twice may be another delivery by then.
         let is_duplicated = lease.is_duplicated;
-        let is_poison = lease.attempt > self.promises.max_deliveries;
+        let is_poison = lease.attempt > self.promises.attempt_max();
         match lease.settled {
             Some((when, before)) if when == life && !is_same_way(before, kind) => {
                 if !is_duplicated {

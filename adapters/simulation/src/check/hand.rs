@@ -15,6 +15,7 @@ impl Checks {
         self.newest = self.serial;
         let message = self.messages.entry(id.clone()).or_default();
         self.room.add(&mut message.weight, bytes);
+        message.spared.add();
         let owner = message.generations.len();
         let owner_before = message.owners.insert(delivery_of(&token), owner);
         message.generations.push(Generation {
@@ -145,6 +146,7 @@ impl Checks {
         let named = || generations.iter().filter(|it| is_named(it));
         let mut reasons = named().filter(|it| has_reason(it));
         let is_unsure = named().any(|it| it.known.is_unsure);
+        let is_only = !is_unsure && named().count() == 1;
         let told_apart = match (reasons.next(), reasons.next()) {
             (Some(it), None) if !is_unsure => Some(it.serial),
             _ => None,
@@ -168,6 +170,13 @@ impl Checks {
                 None => return Ok(()),
             },
         };
+        if is_only
+            && let Some(lost) = message.generations.iter().find(|it| it.serial == serial)
+            && lost.is_started
+            && lost.end.is_none()
+        {
+            message.spared.lost_running();
+        }
         let generations = self.messages.get(&key.id).map(|it| &it.generations);
         let is_it = |it: &&Generation| it.serial == serial;
         match generations.and_then(|it| it.iter().find(is_it)) {
@@ -202,6 +211,13 @@ impl Checks {
                 false => it.known.is_lost || !lease.is_some_and(|lease| lease.is_done),
             }
         };
+        let named = || {
+            message
+                .generations
+                .iter()
+                .filter(|it| it.attempt == key.attempt)
+        };
+        let is_only = named().filter(|it| !it.known.is_over).count() == 1;
         if let Some(generation) = message
             .generations
             .iter_mut()
@@ -210,6 +226,9 @@ impl Checks {
             && !matches!(event, Event::Merged(_))
         {
             generation.known.is_over = true;
+            if is_expired && is_only && !generation.is_started {
+                message.spared.lost_unstarted();
+            }
         }
         let is_settled = matches!(
             event,

@@ -23,7 +23,7 @@
 /// | I15 | calls are as few as needed | `extension rate`, `settled in time` |
 /// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases`, `hooks in order`, `hooks in time` |
 /// | I17 | every error is told exactly once | `told once`, `told and counted` |
-/// | I18 | no dead letter without a reason | `no early dead letter`, `timeout kept` |
+/// | I18 | no dead letter without a reason | `no early dead letter`, `no poison`, `timeout kept` |
 /// | I19 | the same seed is the same run | the fingerprint, compared by the runner and its tests |
 /// | I20 | once nothing goes wrong the backlog drains | `progress`, `no hang`, `no failure` |
 pub const INVARIANTS: &[(&str, &str)] = &[
@@ -144,6 +144,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "no early dead letter",
         "a dead letter is a verdict, or the last attempt, or later than that",
+    ),
+    (
+        "no poison",
+        "no handler starts on a message that was started too often and never settled",
     ),
     (
         "no failure",

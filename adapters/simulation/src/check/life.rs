@@ -5,6 +5,7 @@ use std::time::Duration;
 use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report};
 
 use super::checks::{Checks, ENDS, End, Generation, Mark, Promises, Start};
+use super::poison::Spared;
 use super::room::Weight;
 use super::{Broken, Time};
 
@@ -15,7 +16,6 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            leased,
             stolen_at,
             hooks,
             ..
@@ -26,7 +26,6 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            leased,
             stolen_at,
             hooks,
             ..Self::default()
@@ -35,7 +34,9 @@ impl Checks {
             message.generations.clear();
             message.owners.clear();
             message.done_count = 0;
+            message.was_let_go = false;
             message.weight = Weight::default();
+            message.spared = Spared::default();
         }
         self.set_rate(self.promises.rate, time);
     }
@@ -45,7 +46,10 @@ impl Checks {
         match event {
             Event::Received(key) => self.received(&key.id, key.attempt, time),
             Event::Merged(key) => self.merged(key, time)?,
-            Event::Poisoned { delivery, .. } => self.set_aside(delivery, time),
+            Event::Poisoned { delivery, attempt } => {
+                self.set_aside(delivery, time);
+                self.check_poison(delivery, *attempt)?;
+            }
             Event::Shed(delivery) => {
                 self.set_aside(delivery, time);
                 self.shed(delivery)?;
@@ -126,11 +130,13 @@ impl Checks {
         };
         message.generations[generation].is_started = true;
         message.generations[generation].started = time;
-        let until = message.generations[generation].known.until;
+        let known = &message.generations[generation].known;
+        let (until, newest) = (known.until, known.attempt);
         if time.now >= until && stolen_at < until {
             let detail = format!("{name} starts, though its lease ended at {until:?}");
             return Err(Broken("lost is lost", detail));
         }
+        self.check_not_poison(delivery.id(), newest)?;
         Ok(Start {
             life: self.life,
             generation,

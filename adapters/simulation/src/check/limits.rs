@@ -199,7 +199,9 @@ impl Checks {
     pub(super) fn least_parked(&self, generation: &Generation, wanted: Duration) -> Duration {
         let is_stopping = self.draining.is_some() || self.is_broken;
         let ends = generation.known.received.now + self.promises.lease_max;
-        let left = ends - self.promises.lease / 8;
+        // To what timers of leases are rounded.
+        let tick = self.promises.lease / 256;
+        let left = ends - self.promises.lease / 8 - tick;
         match &generation.end {
             Some((_, ended)) if !is_stopping => {
                 // Many that are parked are handed back sooner.

@@ -85,7 +85,7 @@ impl Checks {
     ) -> bool {
         let promises = &self.promises;
         let is_as_wanted = match delay {
-            Delay::Wanted(wanted) => after == *wanted,
+            Delay::Wanted(wanted) => after == (*wanted).max(promises.nack_delay_min),
             Delay::Backoff => promises.may_back_off(generation.attempt, after),
             Delay::None => true,
         };
@@ -93,7 +93,7 @@ impl Checks {
             return is_as_wanted;
         }
         let wanted = match delay {
-            Delay::Wanted(wanted) => *wanted,
+            Delay::Wanted(wanted) => (*wanted).max(promises.nack_delay_min),
             Delay::Backoff => promises.least_backoff(generation.attempt),
             Delay::None => Duration::ZERO,
         };
