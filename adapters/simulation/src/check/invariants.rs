@@ -21,7 +21,8 @@
 /// | I13 | a step is bounded | `bounded step` |
 /// | I14 | batches keep within the caps | a panic of the broker: `no panic` |
 /// | I15 | calls are as few as needed | `extension rate`, `settled in time` |
-/// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases`, `hooks in order`, `hooks in time` |
+/// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases` |
+/// | | and its hooks after it | `hooks in order`, `hooks in time` |
 /// | I17 | every error is told exactly once | `told once`, `told and counted` |
 /// | I18 | no dead letter without a reason | `no early dead letter`, `no poison`, `timeout kept` |
 /// | I19 | the same seed is the same run | the fingerprint, compared by the runner and its tests |
