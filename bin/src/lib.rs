@@ -4,7 +4,9 @@
 //! it through mayhem-core, asks `policy` and the `journal` whether it may pass, lets the `fleet`
 //! carry it out and verify it, and tells the operator what became of it.
 //!
-//! Modules, in reading order; each uses only those above it.
+//! In reading order: `target`, `fault`, `exit`, `output`, `request`, `config`, `policy`, `queue`,
+//! `lock`, `logging`, `control`, `fleet`, `journal`, `service`, `demo_child`, `cli`, `demo`,
+//! `commands`.
 
 pub mod cli;
 pub mod commands;

@@ -107,10 +107,10 @@
 //! # Modules
 //!
 //! In reading order: `time`, `message`, `broker`, `clock` (what a consumer needs), `verdict`,
-//! `backoff`, `timeout`, `rate`, `event`, `report`, `metrics`, `changes`, `control` (what it says
-//! and hears), `flow`, `order`, `lease` (how much may be in hand, who goes before whom, who holds
-//! what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of one
-//! message), `slots` (where handlers run), `consumer` (the engine).
+//! `backoff`, `timeout`, `rate`, `event`, `hook`, `report`, `metrics`, `changes`, `control` (what
+//! it says and hears), `flow`, `order`, `lease` (how much may be in hand, who goes before whom,
+//! who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of
+//! one message), `slots` (where handlers run), `consumer` (the engine).
 
 mod backoff;
 mod broker;
