@@ -12,6 +12,8 @@ use crate::metrics::{BUCKETS, Tally, bucket_of, nanos_at};
 pub(super) struct Sketch {
     weights: Box<[u64; BUCKETS]>,
     decayed_at: Instant,
+    /// The quantile, until something is added or forgotten: it takes a walk through all weights.
+    p99: Option<Duration>,
 }
 
 impl Sketch {
@@ -19,12 +21,14 @@ impl Sketch {
         Self {
             weights: Box::new([0; BUCKETS]),
             decayed_at: Instant::ZERO,
+            p99: None,
         }
     }
 
     /// Adds equal durations.
     pub(super) fn add(&mut self, now: Instant, Tally { nanos, count }: Tally) {
         self.decay(now);
+        self.p99 = None;
         let weight = &mut self.weights[bucket_of(nanos)];
         *weight = weight.saturating_add(count.saturating_mul(WEIGHT));
     }
@@ -32,6 +36,12 @@ impl Sketch {
     /// What 99 of 100 do not exceed, or a little more; zero when nothing is remembered.
     pub(super) fn p99(&mut self, now: Instant) -> Duration {
         self.decay(now);
+        let p99 = self.p99.unwrap_or_else(|| self.look_for_p99());
+        self.p99 = Some(p99);
+        p99
+    }
+
+    fn look_for_p99(&self) -> Duration {
         let weights = self.weights.iter();
         let total = weights.fold(0_u64, |sum, weight| sum.saturating_add(*weight));
         if total == 0 {
@@ -50,6 +60,7 @@ impl Sketch {
         }
         let steps = u32::try_from(steps).unwrap_or(u32::MAX);
         self.decayed_at = self.decayed_at + STEP * steps;
+        self.p99 = None;
         let (halves, rest) = (steps / STEPS, steps % STEPS);
         for weight in self.weights.iter_mut().filter(|weight| **weight > 0) {
             *weight = weight.checked_shr(halves).unwrap_or(0);

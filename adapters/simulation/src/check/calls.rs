@@ -132,7 +132,7 @@ impl Checks {
     }
 
     pub(super) fn extend_answered(&mut self, token: &LeaseToken, answer: Answer, time: Time) {
-        let lease = self.leases.entry(token.clone()).or_default();
+        let lease = self.leases.get_or_default(token);
         lease.extends_in_flight = lease.extends_in_flight.saturating_sub(1);
         lease.extend_answer = Some(answer);
         lease.extend_answered_at = time;
@@ -141,7 +141,7 @@ impl Checks {
     }
 
     pub(super) fn settle_answered(&mut self, fact: &Fact, token: &LeaseToken, answer: Answer) {
-        let lease = self.leases.entry(token.clone()).or_default();
+        let lease = self.leases.get_or_default(token);
         lease.settles_in_flight = lease.settles_in_flight.saturating_sub(1);
         lease.is_gone |= answer == Answer::Gone;
         lease.is_done |= answer == Answer::Done;

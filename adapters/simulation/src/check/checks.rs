@@ -9,6 +9,7 @@ use super::Time;
 use super::calls::{Calls, Known};
 use super::hooks::Hook;
 use super::limits::Limits;
+use super::named::Named;
 use super::poison::Spared;
 use super::room::{Room, Weight};
 use super::told::Told;
@@ -65,11 +66,10 @@ pub(super) struct Checks {
     /// Which consumer: the handlers of an earlier one may still be dropped.
     pub(super) life: u32,
     pub(super) is_closed: bool,
-    pub(super) open: Map<(MessageId, u32), i64>,
     pub(super) open_count: i64,
     pub(super) counts: Counts,
-    pub(super) messages: Map<MessageId, Message>,
-    pub(super) leases: Map<LeaseToken, Lease>,
+    pub(super) messages: Named<MessageId, Message>,
+    pub(super) leases: Named<LeaseToken, Lease>,
     pub(super) running: usize,
     pub(super) phase: Phase,
     pub(super) draining: Option<Mark>,
@@ -135,6 +135,8 @@ pub(super) struct Message {
     pub(super) owners: Map<u64, usize>,
     /// How many settlements the broker has confirmed that were not told of yet.
     pub(super) done_count: u64,
+    /// By attempt, how many deliveries were received and have not ended.
+    pub(super) open: Map<u32, i64>,
     /// Whether it came so late that its lease could not be kept.
     pub(super) was_let_go: bool,
     pub(super) weight: Weight,
@@ -309,8 +311,13 @@ impl Default for Promises {
 
 /// Which of the deliveries of its message a token is of: `m-1/3` is of the third.
 pub(super) fn delivery_of(token: &LeaseToken) -> u64 {
-    let number = token.as_str().rsplit_once('/').map(|(_, number)| number);
-    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    // By hand: it is asked for with every fact.
+    let digits = token.as_str().bytes().rev().take_while(u8::is_ascii_digit);
+    let add = |(number, place): (u64, u64), digit| {
+        let value = u64::from(digit - b'0').wrapping_mul(place);
+        (number.wrapping_add(value), place.wrapping_mul(10))
+    };
+    digits.fold((0, 1), add).0
 }
 
 /// How many ends a delivery can have.

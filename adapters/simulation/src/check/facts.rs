@@ -13,19 +13,19 @@ impl Checks {
         match (&fact.kind, &fact.lease) {
             (FactKind::Delivered { deadline, attempt }, Some(token)) => {
                 self.leased += 1;
-                let lease = self.leases.entry(token.clone()).or_default();
+                let lease = self.leases.get_or_default(token);
                 (lease.delivered_at, lease.attempt) = (fact.at, *attempt);
                 lease.life = self.life;
                 lease.deadline = *deadline;
-                self.messages.entry(fact.id.clone()).or_default().until = Some(*deadline);
+                self.messages.get_or_default(&fact.id).until = Some(*deadline);
             }
             (FactKind::Arrived { bytes }, Some(token)) => {
-                let lease = self.leases.entry(token.clone()).or_default();
+                let lease = self.leases.get_or_default(token);
                 lease.is_fresh |= fact.at - lease.delivered_at <= self.promises.lease / 2;
                 self.arrived.push_back((token.clone(), *bytes));
             }
             (FactKind::Duplicated, Some(token)) => {
-                self.leases.entry(token.clone()).or_default().is_duplicated = true;
+                self.leases.get_or_default(token).is_duplicated = true;
             }
             (FactKind::SettleCalled(kind), Some(token)) => {
                 return self.settle_called(fact, *kind, token);
@@ -83,7 +83,7 @@ impl Checks {
             return true;
         }
         let is_fresh = self.leases.get(token).is_some_and(|it| it.is_fresh);
-        let message = self.messages.entry(fact.id.clone()).or_default();
+        let message = self.messages.get_or_default(&fact.id);
         message.was_let_go |= !is_fresh;
         !message.was_let_go
     }
@@ -126,7 +126,7 @@ impl Checks {
         let life = self.life;
         self.step.asked += 1;
         self.check_newest(fact, token)?;
-        let lease = self.leases.entry(token.clone()).or_default();
+        let lease = self.leases.get_or_default(token);
         lease.settles_in_flight += 1;
         // A lease that was delivered twice may be another delivery by then.
         let is_duplicated = lease.is_duplicated;
@@ -139,7 +139,7 @@ impl Checks {
             }
             _ => lease.settled = Some((life, kind)),
         }
-        let message = self.messages.entry(fact.id.clone()).or_default();
+        let message = self.messages.get_or_default(&fact.id);
         let generation = message.generation(token).filter(|it| it.is_started);
         let Some(generation) = generation else {
             return if is_duplicated {
@@ -196,7 +196,7 @@ impl Checks {
         self.step.asked += 1;
         self.check_newest(fact, token)?;
         let (life, promises) = (self.life, &self.promises);
-        let lease = self.leases.entry(token.clone()).or_default();
+        let lease = self.leases.get_or_default(token);
         lease.extends_in_flight += 1;
         lease.asked_until = fact.at + duration;
         if lease.is_duplicated {

@@ -10,10 +10,10 @@ impl Checks {
     pub(super) fn received(&mut self, id: &MessageId, attempt: u32, time: Time) {
         let token = self.arrived.pop_front();
         let (token, bytes) = token.unwrap_or_else(|| (LeaseToken::from("unknown"), 0));
-        let until = self.leases.entry(token.clone()).or_default().deadline;
+        let until = self.leases.get_or_default(&token).deadline;
         self.serial += 1;
         self.newest = self.serial;
-        let message = self.messages.entry(id.clone()).or_default();
+        let message = self.messages.get_or_default(id);
         self.room.add(&mut message.weight, bytes);
         message.spared.add();
         let owner = message.generations.len();

@@ -30,10 +30,11 @@ impl Checks {
             hooks,
             ..Self::default()
         };
-        for message in self.messages.values_mut() {
+        for (_, message) in self.messages.iter_mut() {
             message.generations.clear();
             message.owners.clear();
             message.done_count = 0;
+            message.open.clear();
             message.was_let_go = false;
             message.weight = Weight::default();
             message.spared = Spared::default();
@@ -95,7 +96,8 @@ impl Checks {
             }
             None => return Ok(()),
         };
-        let open = self.open.entry((key.id.clone(), key.attempt)).or_default();
+        let message = self.messages.get_or_default(&key.id);
+        let open = message.open.entry(key.attempt).or_default();
         *open += change;
         self.open_count += change;
         if *open < 0 {
@@ -118,7 +120,7 @@ impl Checks {
         self.running += 1;
         self.check_start(&name, time)?;
         let stolen_at = self.stolen_at.now;
-        let message = self.messages.entry(delivery.id().clone()).or_default();
+        let message = self.messages.get_or_default(delivery.id());
         // One whose handler has ended unseen, in the task that runs it, is not looked for here.
         let mut generations = message.generations.iter();
         if generations.any(|it| it.is_started && it.end.is_none()) {

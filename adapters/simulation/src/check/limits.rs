@@ -112,7 +112,7 @@ impl Checks {
         let is_first = own
             .is_some_and(|it| delivery_of(&it.known.token) == 1 && !is_duplicated(it))
             && is_only;
-        for (id, message) in &self.messages {
+        for (id, message) in self.messages.iter() {
             if *id == name.id || key_of(id) != key {
                 continue;
             }

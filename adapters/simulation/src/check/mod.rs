@@ -12,6 +12,7 @@ mod hooks;
 mod invariants;
 mod life;
 mod limits;
+mod named;
 mod poison;
 mod room;
 mod steps;
