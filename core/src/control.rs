@@ -1,6 +1,7 @@
 //! The handle to a running consumer, and what its parts tell the engine.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -173,6 +174,8 @@ pub(crate) struct Shared {
     patience: Duration,
     pub(crate) changes: Changes,
     stats: Mutex<Stats>,
+    /// Whether there may be notices.
+    is_notified: AtomicBool,
     inbox: Mutex<Inbox>,
     waker: AtomicWaker,
 }
@@ -186,6 +189,7 @@ impl Shared {
             patience,
             changes: Changes::default(),
             stats: Mutex::default(),
+            is_notified: AtomicBool::new(false),
             inbox: Mutex::default(),
             waker: AtomicWaker::new(),
         })
@@ -200,12 +204,20 @@ impl Shared {
         }
         inbox.notices.push(notice);
         drop(inbox);
+        // Release, after the push: who sees it sees the notice.
+        self.is_notified.store(true, Ordering::Release);
         // After the push: the engine registers its waker before it looks.
         self.waker.wake();
     }
 
     /// Takes what was notified since the last call.
     pub(crate) fn drain_notices(&self) -> Vec<Notice> {
+        // A plain look first: it is asked in every pass.
+        if !self.is_notified.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        // Before the notices are taken: one that comes in between is seen the next time.
+        self.is_notified.store(false, Ordering::Relaxed);
         std::mem::take(&mut lock(&self.inbox).notices)
     }
 

@@ -158,6 +158,7 @@ impl<'a> Engine<'a> {
         // Before anything is looked at: what happens after the look wakes.
         self.shared.register(cx.waker());
         handlers.register(cx.waker());
+        self.shutdown.is_heard = false;
         let polled = self.poll_passes(cx, handlers, start, is_inline);
         handlers.leave();
         polled

@@ -19,6 +19,8 @@ pub(super) struct Shutdown {
     /// When the present phase ends at the latest.
     pub(super) deadline: Option<Instant>,
     pub(super) requests: u32,
+    /// Whether the waker of this poll of `run()` is woken by a stop.
+    pub(super) is_heard: bool,
     plan: Plan,
 }
 
@@ -33,6 +35,10 @@ pub(super) enum Cancelling {
 
 impl Engine<'_> {
     pub(super) fn poll_stops(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        // A plain look, in all passes but the first.
+        if self.shutdown.is_heard && self.stops.is_empty() {
+            return false;
+        }
         let mut is_busy = false;
         while let Poll::Ready(Some(plan)) = self.stops.poll_next_unpin(cx) {
             is_busy = true;
@@ -43,6 +49,7 @@ impl Engine<'_> {
                 _ => self.hand_back(now, Duration::ZERO),
             }
         }
+        self.shutdown.is_heard = true;
         is_busy
     }
 
