@@ -94,7 +94,7 @@ impl Clock for SimClock {
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         Sleep {
-            id: self.world.timer_id(),
+            id: self.world.next_serial(),
             world: Arc::clone(&self.world),
             deadline,
             slot: None,

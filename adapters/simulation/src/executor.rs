@@ -16,7 +16,7 @@ use mayhem_core::Instant;
 use crate::SimClock;
 use crate::hazards::Hazards;
 use crate::tape::{Dice, Tape};
-use crate::world::{TaskId, World};
+use crate::world::{Next, TaskId, World};
 
 /// One seeded world: an executor, its virtual clock and its dice.
 ///
@@ -49,7 +49,8 @@ use crate::world::{TaskId, World};
 pub struct Simulation {
     world: Arc<World>,
     seed: u64,
-    tasks: RefCell<BTreeMap<TaskId, LocalBoxFuture<'static, ()>>>,
+    /// Each is taken out while it is polled.
+    tasks: RefCell<BTreeMap<TaskId, Option<LocalBoxFuture<'static, ()>>>>,
     watch: RefCell<Option<Box<dyn FnMut()>>>,
 }
 
@@ -92,6 +93,23 @@ impl Simulation {
         Self::assemble(seed, Dice::with_seed(seed))
     }
 
+    /// As [`new`](Self::new), but the choices are not written down, which is quicker: for the many
+    /// runs of which few are looked at. Such a few are run again with `new`, which is the same run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_sim::Simulation;
+    ///
+    /// let (quick, again) = (Simulation::without_tape(7), Simulation::new(7));
+    /// assert_eq!(quick.dice().choose("size", 10), again.dice().choose("size", 10));
+    /// assert_eq!(quick.dice().choices().len(), 0);
+    /// assert_eq!(again.dice().choices().len(), 1);
+    /// ```
+    pub fn without_tape(seed: u64) -> Self {
+        Self::assemble(seed, Dice::without_tape(seed))
+    }
+
     /// Makes a world whose choices are those of `tape`, and harmless beyond its end. Its seed is 0.
     pub fn replay(tape: &Tape) -> Self {
         Self::assemble(0, Dice::with_tape(tape))
@@ -128,7 +146,7 @@ impl Simulation {
         self.world.dice().clone()
     }
 
-    /// The choices made so far.
+    /// The choices made so far; none [without a tape](Self::without_tape).
     pub fn tape(&self) -> Tape {
         self.world.dice().tape()
     }
@@ -155,7 +173,10 @@ impl Simulation {
     /// Drops every spawned task, one after the other as the dice say: the process has crashed.
     pub fn crash(&self) {
         drop(self.world.take_spawned());
-        let mut ids: Vec<TaskId> = self.tasks.borrow().keys().copied().collect();
+        let tasks = self.tasks.borrow();
+        let is_whole = |(id, task): (&TaskId, &Option<_>)| task.is_some().then_some(*id);
+        let mut ids: Vec<TaskId> = tasks.iter().filter_map(is_whole).collect();
+        drop(tasks);
         while !ids.is_empty() {
             let index = self.world.dice().choose("dropped task", ids.len() as u64);
             let id = ids.remove(usize::try_from(index).unwrap_or(0));
@@ -180,7 +201,12 @@ impl Simulation {
     /// It runs while [`run`](Self::run) does, and is kept between runs.
     pub fn spawn(&self, name: &str, future: impl Future<Output = ()> + 'static) {
         let id = self.world.add_task(Some(name));
-        self.tasks.borrow_mut().insert(id, future.boxed_local());
+        self.add(id, future);
+    }
+
+    fn add(&self, id: TaskId, future: impl Future<Output = ()> + 'static) {
+        let future = Some(future.boxed_local());
+        self.tasks.borrow_mut().insert(id, future);
     }
 
     /// How many spawned tasks have not ended.
@@ -215,17 +241,25 @@ impl Simulation {
         let _main_entry = MainEntry { world: &self.world };
         let mut polls = 0;
         let mut polls_from = self.world.now();
+        // What was polled and is not done.
+        let mut waits = None;
         loop {
-            for (id, future) in self.world.take_spawned() {
-                self.tasks.borrow_mut().insert(id, future.boxed_local());
-            }
-            let has_future = self.world.advance_if_idle();
-            let Some((id, waker)) = self.world.pick() else {
-                if has_future {
+            let (id, waker) = match self.world.next(waits.take()) {
+                Next::Poll(id, waker) => (id, waker),
+                Next::Wake(due) => {
+                    self.world.wake(due);
                     continue;
                 }
-                let (at, waiting) = (self.world.now(), self.world.task_names());
-                return Err(Hang::Deadlock { at, waiting });
+                Next::Add(spawned) => {
+                    for (id, future) in spawned {
+                        self.add(id, future);
+                    }
+                    continue;
+                }
+                Next::Nothing => {
+                    let (at, waiting) = (self.world.now(), self.world.task_names());
+                    return Err(Hang::Deadlock { at, waiting });
+                }
             };
 
             let mut cx = Context::from_waker(&waker);
@@ -235,9 +269,9 @@ impl Simulation {
                 if let Poll::Ready(output) = polled {
                     return Ok(output);
                 }
-                self.world.wake_for_nothing(id);
+                waits = Some(id);
             } else {
-                self.poll_task(id, &mut cx);
+                waits = self.poll_task(id, &mut cx).is_pending().then_some(id);
                 self.look()?;
             }
 
@@ -260,17 +294,19 @@ impl Simulation {
             .map_or(Ok(()), |it| Err(Hang::Violated(it)))
     }
 
-    fn poll_task(&self, id: TaskId, cx: &mut Context<'_>) {
+    fn poll_task(&self, id: TaskId, cx: &mut Context<'_>) -> Poll<()> {
         // Taken out for the poll: the task may spawn others.
-        let Some(mut task) = self.tasks.borrow_mut().remove(&id) else {
-            return;
+        let task = self.tasks.borrow_mut().get_mut(&id).and_then(Option::take);
+        let Some(mut task) = task else {
+            return Poll::Ready(());
         };
         if task.as_mut().poll(cx).is_pending() {
-            self.tasks.borrow_mut().insert(id, task);
-            self.world.wake_for_nothing(id);
-        } else {
-            self.world.remove_task(id);
+            self.tasks.borrow_mut().insert(id, Some(task));
+            return Poll::Pending;
         }
+        self.tasks.borrow_mut().remove(&id);
+        self.world.remove_task(id);
+        Poll::Ready(())
     }
 }
 

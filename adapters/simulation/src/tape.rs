@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,18 +60,25 @@ pub struct NotATape;
 /// ```
 #[derive(Clone)]
 pub struct Dice {
-    choices: Arc<Mutex<Choices>>,
+    choices: Arc<Choices>,
 }
 
 struct Choices {
     source: Source,
-    made: Vec<Choice>,
-    hits: BTreeMap<&'static str, u64>,
+    /// `None` where they are not written down.
+    made: Option<Mutex<Vec<Choice>>>,
+    hits: Mutex<BTreeMap<&'static str, u64>>,
 }
 
+/// Where choices come from. Of several threads one draws at a time: that which holds what was
+/// made. Where nothing is written down there is but one thread.
 enum Source {
-    Seed(Rng),
-    Tape { values: Vec<u64>, next: usize },
+    /// The state of a generator.
+    Seed(AtomicU64),
+    Tape {
+        values: Vec<u64>,
+        next: AtomicUsize,
+    },
 }
 
 impl Tape {
@@ -137,24 +145,30 @@ impl Error for NotATape {}
 
 impl Dice {
     pub(crate) fn with_seed(seed: u64) -> Self {
-        Self::new(Source::Seed(Rng::with_seed(seed)))
+        Self::new(Source::Seed(AtomicU64::new(seed)), true)
+    }
+
+    /// Of one thread, and not written down.
+    pub(crate) fn without_tape(seed: u64) -> Self {
+        Self::new(Source::Seed(AtomicU64::new(seed)), false)
     }
 
     pub(crate) fn with_tape(tape: &Tape) -> Self {
-        Self::new(Source::Tape {
+        let source = Source::Tape {
             values: tape.0.clone(),
-            next: 0,
-        })
+            next: AtomicUsize::new(0),
+        };
+        Self::new(source, true)
     }
 
-    fn new(source: Source) -> Self {
-        let choices = Choices {
-            source,
-            made: Vec::with_capacity(CHOICES),
-            hits: BTreeMap::new(),
-        };
+    fn new(source: Source, is_written: bool) -> Self {
+        let made = is_written.then(|| Mutex::new(Vec::with_capacity(CHOICES)));
         Self {
-            choices: Arc::new(Mutex::new(choices)),
+            choices: Arc::new(Choices {
+                source,
+                made,
+                hits: Mutex::default(),
+            }),
         }
     }
 
@@ -164,10 +178,8 @@ impl Dice {
         if count <= 1 {
             return 0;
         }
-        self.lock().make(label, |source| match source {
-            Source::Seed(dice) => dice.u64(..count),
-            Source::Tape { values, next } => take(values, next).min(count - 1),
-        })
+        let draw = |dice: &mut Rng| dice.u64(..count);
+        self.choices.make(label, draw, count - 1)
     }
 
     /// Whether something happens that has a probability. Not on the tape when it cannot.
@@ -175,15 +187,12 @@ impl Dice {
         if probability <= 0.0 {
             return false;
         }
-        let mut choices = self.lock();
-        let value = choices.make(label, |source| match source {
-            Source::Seed(dice) => u64::from(dice.f64() < probability),
-            Source::Tape { values, next } => take(values, next).min(1),
-        });
-        if value == 1 {
-            *choices.hits.entry(label).or_default() += 1;
+        let draw = |dice: &mut Rng| u64::from(dice.f64() < probability);
+        let is_hit = self.choices.make(label, draw, 1) == 1;
+        if is_hit {
+            *lock(&self.choices.hits).entry(label).or_default() += 1;
         }
-        value == 1
+        is_hit
     }
 
     /// A duration of up to `max`; 0 is the shortest.
@@ -198,48 +207,60 @@ impl Dice {
         items[usize::try_from(index).expect("below the length of a slice")]
     }
 
-    /// The choices made so far.
+    /// The choices made so far, if they are written down.
     pub fn choices(&self) -> Vec<Choice> {
-        self.lock().made.clone()
+        let made = self.choices.made.as_ref();
+        made.map_or_else(Vec::new, |made| lock(made).clone())
     }
 
-    /// The values of the choices made so far.
+    /// The values of the choices made so far, if they are written down.
     pub fn tape(&self) -> Tape {
-        let choices = self.lock();
-        let values: Vec<u64> = choices.made.iter().map(|choice| choice.value).collect();
-        Tape::from(values)
+        let made = self.choices.made.as_ref().map(lock);
+        let values = made.iter().flat_map(|made| made.iter());
+        Tape::from(values.map(|choice| choice.value).collect::<Vec<u64>>())
     }
 
     /// How often each [`chance`](Self::chance) came about, by label.
     pub fn hits(&self) -> BTreeMap<&'static str, u64> {
-        self.lock().hits.clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Choices> {
-        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.choices.hits).clone()
     }
 }
 
 impl fmt::Debug for Dice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dice")
-            .field("choices", &self.lock().made.len())
+            .field("hits", &self.hits())
             .finish_non_exhaustive()
     }
 }
 
 impl Choices {
-    fn make(&mut self, label: &'static str, draw: impl FnOnce(&mut Source) -> u64) -> u64 {
-        let value = draw(&mut self.source);
-        self.made.push(Choice { label, value });
+    /// Makes a choice of up to `value_max`.
+    fn make(&self, label: &'static str, draw: impl FnOnce(&mut Rng) -> u64, value_max: u64) -> u64 {
+        let made = self.made.as_ref().map(lock);
+        // Relaxed: under the lock, or of one thread.
+        let value = match &self.source {
+            Source::Seed(state) => {
+                let mut dice = Rng::with_seed(state.load(Ordering::Relaxed));
+                let value = draw(&mut dice);
+                state.store(dice.get_seed(), Ordering::Relaxed);
+                value
+            }
+            Source::Tape { values, next } => {
+                let index = next.load(Ordering::Relaxed);
+                next.store(index + 1, Ordering::Relaxed);
+                values.get(index).map_or(0, |value| (*value).min(value_max))
+            }
+        };
+        if let Some(mut made) = made {
+            made.push(Choice { label, value });
+        }
         value
     }
 }
 
-fn take(values: &[u64], next: &mut usize) -> u64 {
-    let value = values.get(*next).copied().unwrap_or(0);
-    *next += 1;
-    value
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What most runs choose, so that the list seldom has to be moved.

@@ -55,19 +55,18 @@ impl Timers {
         TimerSlot(slot)
     }
 
-    /// Puts another waker in the place of a timer's, which is returned; if it has not gone off.
+    /// Puts a waker in the place of a timer's, which is returned, if it is another; and if the timer
+    /// has not gone off.
     pub(crate) fn replace(
         &mut self,
         TimerSlot(slot): TimerSlot,
         serial: u64,
-        waker: Waker,
+        waker: &Waker,
     ) -> Option<Waker> {
         let slot = &mut self.slots[slot];
-        if slot.serial == serial && slot.waker.is_some() {
-            slot.waker.replace(waker)
-        } else {
-            Some(waker)
-        }
+        let present = slot.waker.as_mut().filter(|_| slot.serial == serial)?;
+        let is_new = !present.will_wake(waker);
+        is_new.then(|| std::mem::replace(present, waker.clone()))
     }
 
     /// Forgets a timer; returns its waker, which is to be dropped without a lock held.

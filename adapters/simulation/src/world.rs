@@ -1,7 +1,7 @@
 //! What the executor, the clock and the broker share: the time, the dice and who may run next.
 //!
-//! One lock guards all of it. Nothing foreign runs under it: wakers are collected first and woken,
-//! and futures dropped, after it is released.
+//! One lock guards all of it. Nothing foreign runs under it but the clone of a waker: wakers are
+//! collected first and woken, and futures dropped, after it is released.
 
 mod schedule;
 
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use futures::task::FutureObj;
@@ -19,6 +19,8 @@ use crate::fingerprint::Fingerprint;
 use crate::hazards::{Hazards, Schedule};
 use crate::timers::{TimerSlot, Timers};
 use crate::{Dice, Violation};
+
+pub(crate) use self::schedule::Next;
 
 /// Names a task; `TaskId::MAIN` is the future given to `run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,7 @@ pub(crate) struct World {
     stolen_nanos: AtomicU64,
     /// The hash of everything so far.
     hash: AtomicU64,
+    serial: AtomicU64,
 }
 
 pub(crate) struct State {
@@ -57,11 +60,11 @@ pub(crate) struct State {
     /// Kept for its memory; empty.
     due: Vec<Waker>,
     spawned: Vec<(TaskId, FutureObj<'static, ()>)>,
-    serial: u64,
 }
 
 struct Task {
-    name: String,
+    /// It is named by its number if it has no name.
+    name: Option<String>,
     /// Counts polls: only the waker of the latest poll may wake the task, which is all that a
     /// future may rely on.
     poll: u64,
@@ -78,6 +81,7 @@ impl World {
             now_nanos: AtomicU64::new(Instant::ZERO.as_nanos()),
             stolen_nanos: AtomicU64::new(0),
             hash: AtomicU64::new(0),
+            serial: AtomicU64::new(0),
             state: Mutex::new(State {
                 now: Instant::ZERO,
                 suspended: Duration::ZERO,
@@ -91,7 +95,6 @@ impl World {
                 timers: Timers::default(),
                 due: Vec::new(),
                 spawned: Vec::new(),
-                serial: 0,
             }),
         })
     }
@@ -182,8 +185,12 @@ impl World {
         self.show(&state);
     }
 
-    pub(crate) fn timer_id(&self) -> u64 {
-        self.lock().next_serial()
+    /// The name of a task or a timer; later ones are larger.
+    pub(crate) fn next_serial(&self) -> u64 {
+        // Relaxed: as above.
+        let serial = self.serial.load(Ordering::Relaxed) + 1;
+        self.serial.store(serial, Ordering::Relaxed);
+        serial
     }
 
     /// Sets a timer, or replaces its waker; `false` when it is due already.
@@ -194,7 +201,6 @@ impl World {
         slot: &mut Option<TimerSlot>,
         waker: &Waker,
     ) -> bool {
-        let waker = waker.clone();
         let mut state = self.lock();
         if deadline <= state.now {
             return false;
@@ -202,7 +208,7 @@ impl World {
         let replaced = match *slot {
             Some(slot) => state.timers.replace(slot, id, waker),
             None => {
-                *slot = Some(state.timers.set(deadline, id, waker));
+                *slot = Some(state.timers.set(deadline, id, waker.clone()));
                 None
             }
         };
@@ -218,41 +224,10 @@ impl World {
         drop(forgotten);
     }
 
-    /// Wakes everything due; when nothing can run, jumps to the next timer first.
-    ///
-    /// `false` when there is nothing to wait for either.
-    pub(crate) fn advance_if_idle(&self) -> bool {
-        let mut due = {
-            let mut state = self.lock();
-            let is_idle = state.runnable.is_empty();
-            let Some(next) = state.timers.first() else {
-                return !is_idle;
-            };
-            if next > state.now && !is_idle {
-                return true;
-            }
-            let mut now = state.now.max(next);
-            if is_idle && self.dice.chance("timer late", state.hazards.timer_late) {
-                let late = self.dice.duration("how late", state.hazards.timer_late_max);
-                now = now + late;
-                state.stolen += late;
-            }
-            state.now = now;
-            self.show(&state);
-            let mut due = std::mem::take(&mut state.due);
-            due.extend(std::iter::from_fn(|| state.timers.pop_due(now)));
-            due
-        };
-        due.drain(..).for_each(Waker::wake);
-        // Its memory is used again.
-        self.lock().due = due;
-        true
-    }
-
     pub(crate) fn add_task(&self, name: Option<&str>) -> TaskId {
+        let id = TaskId(self.next_serial());
         let mut state = self.lock();
-        let id = TaskId(state.next_serial());
-        let name = name.map_or_else(|| format!("task-{}", id.0), str::to_owned);
+        let name = name.map(str::to_owned);
         let priority = self.draw_priority(&state);
         state.add(id, name, priority);
         id
@@ -263,7 +238,7 @@ impl World {
         let is_nested = state.tasks.contains_key(&TaskId::MAIN);
         assert!(!is_nested, "a simulation is run by one caller at a time");
         let priority = self.draw_priority(&state);
-        state.add(TaskId::MAIN, "main".to_owned(), priority);
+        state.add(TaskId::MAIN, Some("main".to_owned()), priority);
     }
 
     fn draw_priority(&self, state: &State) -> i64 {
@@ -295,45 +270,13 @@ impl World {
         state.runnable.retain(|id| *id == TaskId::MAIN);
     }
 
-    /// Picks one of the runnable tasks, and the waker of its next poll.
-    pub(crate) fn pick(self: &Arc<Self>) -> Option<(TaskId, Waker)> {
-        let mut state = self.lock();
-        if state.runnable.is_empty() {
-            return None;
-        }
-        state.polls += 1;
-        if self.dice.chance("process pause", state.hazards.pause) {
-            let pause = self.dice.duration("pause", state.hazards.pause_max);
-            state.now = state.now + pause;
-            state.stolen += pause;
-            self.show(&state);
-        }
-        let id = state.pick(&self.dice);
-        self.record(&id);
-        // A runnable task is in the table: `remove_task` clears both.
-        let task = state.tasks.get_mut(&id)?;
-        task.is_runnable = false;
-        task.poll += 1;
-        let waker = TaskWaker {
-            world: Arc::clone(self),
-            id,
-            poll: task.poll,
-        };
-        Some((id, Arc::new(waker).into()))
-    }
-
-    /// Now and then makes a task that is waiting runnable for no reason, as executors may.
-    pub(crate) fn wake_for_nothing(&self, id: TaskId) {
-        let mut state = self.lock();
-        let is_wanted = state.hazards.spurious_poll;
-        if self.dice.chance("spurious poll", is_wanted) {
-            state.make_runnable(id);
-        }
-    }
-
     pub(crate) fn task_names(&self) -> Vec<String> {
         let state = self.lock();
-        state.tasks.values().map(|task| task.name.clone()).collect()
+        let name = |(TaskId(number), task): (&TaskId, &Task)| {
+            let name = task.name.clone();
+            name.unwrap_or_else(|| format!("task-{number}"))
+        };
+        state.tasks.iter().map(name).collect()
     }
 
     pub(crate) fn task_count(&self) -> usize {
@@ -342,12 +285,7 @@ impl World {
 }
 
 impl State {
-    fn next_serial(&mut self) -> u64 {
-        self.serial += 1;
-        self.serial
-    }
-
-    fn add(&mut self, id: TaskId, name: String, priority: i64) {
+    fn add(&mut self, id: TaskId, name: Option<String>, priority: i64) {
         let task = Task {
             name,
             poll: 0,
@@ -364,25 +302,6 @@ impl State {
         {
             task.is_runnable = true;
             self.runnable.push(id);
-        }
-    }
-}
-
-struct TaskWaker {
-    world: Arc<World>,
-    id: TaskId,
-    poll: u64,
-}
-
-impl Wake for TaskWaker {
-    fn wake(self: Arc<Self>) {
-        let mut state = self.world.lock();
-        if state
-            .tasks
-            .get(&self.id)
-            .is_some_and(|task| task.poll == self.poll)
-        {
-            state.make_runnable(self.id);
         }
     }
 }

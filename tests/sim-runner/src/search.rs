@@ -97,7 +97,7 @@ impl Search {
 /// The promise that was broken.
 pub fn run_seed(seed: u64, life: Life) -> Result<Tally, Violation> {
     hush();
-    attempt(&Simulation::new(seed), |sim| live(sim, life))
+    attempt(&Simulation::without_tape(seed), |sim| live(sim, life))
 }
 
 /// Makes the run of a seed that failed smaller.

@@ -1,6 +1,8 @@
 //! A call as its caller sees it: asked for, and answered, failed or given up.
 
-use mayhem_core::{BrokerCall, BrokerError, LeaseToken, MessageId, Outcome, Received};
+use std::sync::Arc;
+
+use mayhem_core::{BrokerCall, BrokerError, Outcome, Received};
 
 use super::facts::{Answer, CallStage, FactKind};
 use super::shared::Shared;
@@ -10,35 +12,30 @@ use super::wire::Batch;
 pub(super) struct Asked<'a> {
     shared: &'a Shared,
     call: BrokerCall,
-    items: Vec<(MessageId, LeaseToken)>,
+    /// `None` of a receive.
+    batch: Option<Arc<Batch>>,
     is_over: bool,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn receive(shared: &'a Shared) -> Self {
-        Self::begin(shared, BrokerCall::Receive, Vec::new())
+        Self::begin(shared, BrokerCall::Receive, None)
     }
 
-    pub(super) fn new(shared: &'a Shared, batch: &Batch) -> Self {
-        let (call, items) = match batch {
-            Batch::Settle(batch) => {
-                let items = batch.iter().map(|it| (it.id.clone(), it.lease.clone()));
-                (BrokerCall::Settle, items.collect())
-            }
-            Batch::Extend(batch) => {
-                let items = batch.iter().map(|it| (it.id.clone(), it.lease.clone()));
-                (BrokerCall::Extend, items.collect())
-            }
+    pub(super) fn new(shared: &'a Shared, batch: &Arc<Batch>) -> Self {
+        let call = match **batch {
+            Batch::Settle(_) => BrokerCall::Settle,
+            Batch::Extend(_) => BrokerCall::Extend,
         };
-        Self::begin(shared, call, items)
+        Self::begin(shared, call, Some(Arc::clone(batch)))
     }
 
-    fn begin(shared: &'a Shared, call: BrokerCall, items: Vec<(MessageId, LeaseToken)>) -> Self {
+    fn begin(shared: &'a Shared, call: BrokerCall, batch: Option<Arc<Batch>>) -> Self {
         shared.visit(|wire, _| wire.call_stages.push((call, CallStage::Began)));
         Self {
             shared,
             call,
-            items,
+            batch,
             is_over: false,
         }
     }
@@ -66,12 +63,20 @@ impl<'a> Asked<'a> {
     fn note(&self, stage: CallStage, answer: impl Fn(usize) -> Answer) {
         self.shared.visit(|wire, now| {
             wire.call_stages.push((self.call, stage));
-            for (index, (id, lease)) in self.items.iter().enumerate() {
-                let kind = match self.call {
-                    BrokerCall::Extend => FactKind::ExtendAnswered(answer(index)),
-                    _ => FactKind::SettleAnswered(answer(index)),
-                };
-                wire.ledger.note_lease(now, id, lease, kind);
+            match self.batch.as_deref() {
+                None => {}
+                Some(Batch::Settle(batch)) => {
+                    for (index, item) in batch.iter().enumerate() {
+                        let kind = FactKind::SettleAnswered(answer(index));
+                        wire.ledger.note_lease(now, &item.id, &item.lease, kind);
+                    }
+                }
+                Some(Batch::Extend(batch)) => {
+                    for (index, item) in batch.iter().enumerate() {
+                        let kind = FactKind::ExtendAnswered(answer(index));
+                        wire.ledger.note_lease(now, &item.id, &item.lease, kind);
+                    }
+                }
             }
         });
     }

@@ -310,4 +310,4 @@ impl Ledger {
 }
 
 /// What most runs write down, so that the list seldom has to be moved.
-const FACTS: usize = 1_024;
+const FACTS: usize = 4_096;

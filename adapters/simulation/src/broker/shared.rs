@@ -88,18 +88,20 @@ impl Shared {
             // Its place among those who wait, and when it took that.
             let mut place = None;
             let changed = poll_fn(|cx| {
-                let waker = cx.waker().clone();
+                let waker = cx.waker();
                 let mut wire = self.lock();
                 if wire.changes != seen {
                     return Poll::Ready(());
                 }
                 let replaced = match place {
                     Some((index, wakes)) if wakes == wire.wakes => {
-                        Some(std::mem::replace(&mut wire.waiting[index], waker))
+                        let present: &mut Waker = &mut wire.waiting[index];
+                        let is_new = !present.will_wake(waker);
+                        is_new.then(|| std::mem::replace(present, waker.clone()))
                     }
                     _ => {
                         place = Some((wire.waiting.len(), wire.wakes));
-                        wire.waiting.push(waker);
+                        wire.waiting.push(waker.clone());
                         None
                     }
                 };
@@ -118,13 +120,14 @@ impl Shared {
     }
 
     pub(super) async fn call(&self, batch: Batch) -> Result<Vec<Outcome>, BrokerError> {
+        let batch = Arc::new(batch);
         let asked = Asked::new(self, &batch);
         let answer = self.answer(batch).await;
         asked.answered(&answer);
         answer
     }
 
-    async fn answer(&self, batch: Batch) -> Result<Vec<Outcome>, BrokerError> {
+    async fn answer(&self, batch: Arc<Batch>) -> Result<Vec<Outcome>, BrokerError> {
         let (reply, mut outcomes) = oneshot::channel();
         self.visit(|wire, now| {
             wire.check_usable(now)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(super) struct Wire {
     /// What calls have come to that nobody was told of yet.
     pub(super) call_stages: Vec<(BrokerCall, CallStage)>,
     /// Calls on their way to their effect.
-    pub(super) calls: BTreeMap<(Instant, u64), (Batch, Reply)>,
+    pub(super) calls: BTreeMap<(Instant, u64), (Arc<Batch>, Reply)>,
     /// Deliveries on their way to the consumer.
     pub(super) arrivals: BTreeMap<(Instant, u64), Received>,
     serial: u64,
@@ -44,7 +45,6 @@ pub(super) type Listener = Box<dyn FnMut(&[Fact]) + Send>;
 /// Told of every call.
 pub(super) type CallListener = Box<dyn FnMut(BrokerCall, CallStage) + Send>;
 
-#[derive(Clone)]
 pub(super) enum Batch {
     Settle(Vec<Settlement>),
     Extend(Vec<Extension>),
@@ -176,11 +176,11 @@ impl Wire {
     pub(super) fn send_call(
         &mut self,
         now: Instant,
-        batch: Batch,
+        batch: Arc<Batch>,
         reply: Reply,
         latency: &RangeInclusive<Duration>,
     ) -> Result<Instant, Instant> {
-        if let Batch::Settle(batch) = &batch {
+        if let Batch::Settle(batch) = &*batch {
             self.note_overtaking(now, batch);
         }
         let Faults {
@@ -213,7 +213,7 @@ impl Wire {
                 let again_at = effect_at + self.dice.duration("second request", delay_max);
                 let key = (again_at, self.next_serial());
                 let (nobody, _) = oneshot::channel();
-                self.calls.insert(key, (batch.clone(), nobody));
+                self.calls.insert(key, (Arc::clone(&batch), nobody));
             }
             let key = (effect_at, self.next_serial());
             self.calls.insert(key, (batch, reply));
@@ -232,7 +232,7 @@ impl Wire {
     /// waits for.
     fn note_overtaking(&mut self, now: Instant, batch: &[Settlement]) {
         for item in batch {
-            let is_extending = |(batch, reply): &(Batch, Reply)| match batch {
+            let is_extending = |(batch, reply): &(Arc<Batch>, Reply)| match &**batch {
                 Batch::Extend(extensions) if !reply.is_canceled() => extensions
                     .iter()
                     .any(|extension| extension.lease == item.lease),
