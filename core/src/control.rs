@@ -12,6 +12,7 @@ use futures::task::AtomicWaker;
 use crate::changes::{Changes, Wanted};
 use crate::lease::Handle;
 use crate::metrics::Recorder;
+use crate::signal::Signal;
 use crate::{Clock, Event, Health, Metrics, Rate, Stats};
 
 /// How long each phase of a stop may take.
@@ -173,6 +174,8 @@ pub(crate) struct Shared {
     /// How long deliveries may be in hand without one of them being settled.
     patience: Duration,
     pub(crate) changes: Changes,
+    /// Set when a stop begins: nothing is started any more.
+    pub(crate) draining: Arc<Signal>,
     stats: Mutex<Stats>,
     /// Whether there may be notices.
     is_notified: AtomicBool,
@@ -188,6 +191,7 @@ impl Shared {
             recorder: Recorder::new(),
             patience,
             changes: Changes::default(),
+            draining: Arc::default(),
             stats: Mutex::default(),
             is_notified: AtomicBool::new(false),
             inbox: Mutex::default(),
@@ -230,6 +234,11 @@ impl Shared {
 
     pub(crate) fn register(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
+    }
+
+    /// How many handlers may run at a time.
+    pub(crate) fn concurrency(&self) -> usize {
+        lock(&self.stats).concurrency
     }
 
     pub(crate) fn publish(&self, stats: Stats) {

@@ -110,9 +110,11 @@
 //! `backoff`, `timeout`, `rate`, `event`, `hook`, `report`, `metrics`, `changes`, `control` (what
 //! it says and hears), `flow`, `order`, `lease` (how much may be in hand, who goes before whom,
 //! who holds what until when), `signal`, `isolate`, `delivery`, `fan_out`, `handler` (the scope of
-//! one message), `slots` (where handlers run), `consumer` (the engine).
+//! one message), `batched` (several of them in one call), `slots` (where handlers run), `consumer`
+//! (the engine).
 
 mod backoff;
+mod batched;
 mod broker;
 mod changes;
 mod clock;
@@ -140,6 +142,7 @@ mod timeout;
 mod verdict;
 
 pub use backoff::{Backoff, Jitter};
+pub use batched::Batched;
 pub use broker::{
     Broker, BrokerError, Caps, Cause, Extension, Outcome, Pull, Received, Settle, Settlement,
 };

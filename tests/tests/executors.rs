@@ -41,6 +41,7 @@ macro_rules! executor_contract {
                     a_forgotten_handle_lets_it_run
                     inline_handlers_settle_every_message
                     spawned_handlers_settle_every_message
+                    batched_handlers_settle_every_message
                 }
             }
         )*

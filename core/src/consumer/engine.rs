@@ -130,6 +130,8 @@ impl<'a> Engine<'a> {
             sleep: None,
         };
         engine.stats.concurrency = engine.handlers_max();
+        // Before the first handler, which may want to know.
+        engine.shared.publish(engine.stats);
         engine
     }
 

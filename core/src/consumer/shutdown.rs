@@ -141,6 +141,7 @@ impl Engine<'_> {
     fn drain(&mut self, now: Instant, plan: Plan) {
         self.shutdown.plan = plan;
         self.enter(now, Phase::Draining);
+        self.shared.draining.set();
         self.intake.close();
         // After those who might have started, so that each key is handed back in its order.
         let tails = self.end_order();

@@ -88,6 +88,11 @@ impl Delivery {
         }
     }
 
+    /// What it shares with its consumer.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.scope.shared
+    }
+
     pub(crate) fn new(
         handle: Handle,
         message: Message,

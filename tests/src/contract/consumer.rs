@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::FutureExt;
-use mayhem_core::{Backoff, BranchError, Clock, Consumer, Delivery, FanOut, Report, Verdict};
+use futures::future::{FutureExt, join_all};
+use mayhem_core::{
+    Backoff, Batched, BranchError, Clock, Consumer, Delivery, FanOut, Report, Verdict,
+};
 use mayhem_sim::{SimBroker, SimSettings};
 
 use super::Runtime;
@@ -40,6 +42,36 @@ pub fn spawned_handlers_settle_every_message<R: Runtime>() {
         .spawned_handler(runtime.spawner(), move |delivery: &Delivery| {
             let clock = Arc::clone(&handler_clock);
             async move { handle(delivery, &*clock).await }.boxed()
+        })
+        .concurrency(32)
+        .backoff(no_backoff())
+        .build();
+    runtime.block_on(
+        consumer
+            .run()
+            .map(|report| check(&broker, &report))
+            .boxed_local(),
+    );
+}
+
+/// Handlers as tasks of the executor, ten of which at a time share one call.
+pub fn batched_handlers_settle_every_message<R: Runtime>() {
+    let mut runtime = R::default();
+    let (clock, broker) = (runtime.clock(), filled_broker(&runtime));
+    let handler_clock = Arc::clone(&clock);
+    let within = Duration::from_millis(1);
+    let batched = Batched::new(10, within, move |deliveries: Vec<Delivery>| {
+        let clock = Arc::clone(&handler_clock);
+        async move {
+            let handled = deliveries.iter().map(|delivery| handle(delivery, &*clock));
+            join_all(handled).await
+        }
+    });
+    let consumer = Consumer::builder()
+        .broker(broker.clone())
+        .clock(clock)
+        .spawned_handler(runtime.spawner(), move |delivery| {
+            batched.handle(delivery).boxed()
         })
         .concurrency(32)
         .backoff(no_backoff())

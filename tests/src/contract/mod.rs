@@ -9,7 +9,10 @@ mod runtimes;
 pub mod single;
 mod stage;
 
-pub use consumer::{inline_handlers_settle_every_message, spawned_handlers_settle_every_message};
+pub use consumer::{
+    batched_handlers_settle_every_message, inline_handlers_settle_every_message,
+    spawned_handlers_settle_every_message,
+};
 pub use executor::{
     a_dropped_handle_ends_its_task, a_dropped_sleep_wakes_nobody, a_forgotten_handle_lets_it_run,
     a_sleep_in_the_past_resolves_at_once, a_sleep_is_never_early,

@@ -1,6 +1,8 @@
 //! The consumer end to end, in hand-turned time: with handlers inside `run()`, and as tasks.
 
 mod adaptive;
+mod batched;
+mod batched_storms;
 mod bounds;
 mod combined;
 mod duplicates;
