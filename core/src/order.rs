@@ -189,8 +189,11 @@ impl<T: Copy + Eq> Lanes<T> {
     }
 
     /// Everybody who waits behind a head, each lane in order.
-    pub(crate) fn into_tails(self) -> impl Iterator<Item = T> {
-        self.lanes.into_iter().flat_map(|lane| lane.tail)
+    pub(crate) fn into_tails(self) -> Tails<T> {
+        Tails {
+            tail: VecDeque::new(),
+            lanes: self.lanes.into_iter(),
+        }
     }
 
     fn lane_of(&mut self, key: OrderKey) -> LaneId {
@@ -218,6 +221,29 @@ impl<T: Copy + Eq> Lanes<T> {
             self.by_key.remove(&lane.key);
             self.free.push(number);
         }
+    }
+}
+
+/// Those who waited when all order ended.
+#[derive(Debug)]
+pub(crate) struct Tails<T> {
+    tail: VecDeque<T>,
+    lanes: std::vec::IntoIter<Lane<T>>,
+}
+
+impl<T> Tails<T> {
+    /// Appends some of them to `waiting`, in so many steps; returns whether there may be more.
+    pub(crate) fn append_to(&mut self, waiting: &mut VecDeque<T>, count_max: usize) -> bool {
+        for _ in 0..count_max {
+            match self.tail.pop_front() {
+                Some(item) => waiting.push_back(item),
+                None => match self.lanes.next() {
+                    Some(lane) => self.tail = lane.tail,
+                    None => return false,
+                },
+            }
+        }
+        true
     }
 }
 

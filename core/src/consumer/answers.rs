@@ -15,15 +15,28 @@ pub(super) struct Answers {
     queue: VecDeque<Answered>,
 }
 
-/// A batch with an outcome for each of its members.
+/// A batch, and what has come of it.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) members: Vec<Member>,
-    pub(super) outcomes: Vec<Outcome>,
-    /// When the extensions were sent; `None` of settlements.
-    pub(super) sent: Option<Instant>,
+    members: Vec<Member>,
+    came: Came,
     /// How many members it has been applied to.
-    pub(super) count: usize,
+    count: usize,
+}
+
+/// What has come of a batch.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// An outcome for each settlement.
+    Settled(Vec<Outcome>),
+    /// Nothing: the settlements are sent again.
+    Unsettled,
+    /// Nothing, for good.
+    Unsettleable,
+    /// An outcome for each extension, which were sent then.
+    Extended(Instant, Vec<Outcome>),
+    /// Nothing: the leases wait for another call.
+    Unextended,
 }
 
 impl Answers {
@@ -34,8 +47,12 @@ impl Answers {
 
 impl Engine<'_> {
     /// Applies an answer, at once to as many members as one pass may look at.
-    pub(super) fn answered(&mut self, now: Instant, answered: Answered) {
-        self.answers.queue.push_back(answered);
+    pub(super) fn answered(&mut self, now: Instant, members: Vec<Member>, came: Came) {
+        self.answers.queue.push_back(Answered {
+            members,
+            came,
+            count: 0,
+        });
         if self.answers.queue.len() == 1 {
             self.poll_answers(now);
         }
@@ -46,19 +63,31 @@ impl Engine<'_> {
         let Some(mut answered) = self.answers.queue.pop_front() else {
             return false;
         };
-        let begin = answered.count;
-        let end = answered.members.len().min(begin + MEMBERS_MAX);
-        let (members, outcomes) = (
-            &answered.members[begin..end],
-            &answered.outcomes[begin..end],
-        );
-        match answered.sent {
-            Some(sent) => self.apply_extended(members, sent, outcomes),
-            None => self.apply_settled(now, members, outcomes),
+        let part = answered.count..answered.members.len().min(answered.count + MEMBERS_MAX);
+        let members = &answered.members[part.clone()];
+        match &answered.came {
+            Came::Settled(outcomes) => self.apply_settled(now, members, &outcomes[part.clone()]),
+            Came::Unsettled => {
+                for member in members {
+                    self.send_again(now, member.handle);
+                }
+            }
+            Came::Unsettleable => {
+                for member in members {
+                    self.end(member.handle, End::Abandoned);
+                }
+            }
+            Came::Extended(sent, outcomes) => {
+                self.apply_extended(members, *sent, &outcomes[part.clone()]);
+            }
+            Came::Unextended => {
+                self.table.extend_failed(members);
+                self.release_all_held(members);
+            }
         }
-        self.work += end - begin;
-        answered.count = end;
-        if end < answered.members.len() {
+        self.work += part.len();
+        answered.count = part.end;
+        if part.end < answered.members.len() {
             self.answers.queue.push_front(answered);
         }
         true
@@ -83,6 +112,10 @@ impl Engine<'_> {
         for handle in lost {
             self.lost(handle);
         }
+        self.release_all_held(members);
+    }
+
+    fn release_all_held(&mut self, members: &[Member]) {
         for member in members {
             self.release_held(member.handle);
         }

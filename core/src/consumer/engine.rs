@@ -16,6 +16,7 @@ use async_channel::Receiver;
 use fastrand::Rng;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::stream::futures_unordered::IntoIter;
 
 use super::answers::Answers;
 use super::builder::Settings;
@@ -23,10 +24,11 @@ use super::calls::CallEnded;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
-use super::ordering::Order;
+use super::ordering::{Leaving, Order};
 use super::parking::Parking;
 use super::poison::Poison;
 use super::settlements::Settlements;
+use super::shielding::Shielding;
 use super::shutdown::{Cancelling, Shutdown};
 use super::timeouts::Timeouts;
 use crate::clock::Stopwatch;
@@ -55,7 +57,9 @@ pub(super) struct Engine<'a> {
     pub(super) settlements: Settlements,
     pub(super) extend_failures: u32,
     pub(super) calls: FuturesUnordered<BoxFuture<'a, CallEnded>>,
-    pub(super) shields: FuturesUnordered<BoxFuture<'static, (Handle, Option<String>)>>,
+    pub(super) shields: FuturesUnordered<Shielding>,
+    /// Shielded work that is to be dropped.
+    pub(super) abandoned: Option<IntoIter<Shielding>>,
     pub(super) shutdown: Shutdown,
     pub(super) stops: Pin<Box<Receiver<Plan>>>,
     pub(super) stats: Stats,
@@ -76,6 +80,8 @@ pub(super) struct Engine<'a> {
     pub(super) poison: Poison,
     /// Where messages of a key are handled one after the other.
     pub(super) order: Option<Box<Order>>,
+    /// Those who are to be handed back because of who is before them.
+    pub(super) leaving: VecDeque<Leaving>,
     /// Where handlers may not start as fast as they like.
     pub(super) bucket: Option<Bucket>,
     pub(super) parking: Parking,
@@ -104,6 +110,7 @@ impl<'a> Engine<'a> {
             broker,
             caps,
             rng: Rng::with_seed(settings.seed),
+            leaving: VecDeque::new(),
             timeouts: settings.timeout.map(Timeouts::new),
             bucket: settings.rate.map(Bucket::new),
             parking: Parking::default(),
@@ -117,6 +124,7 @@ impl<'a> Engine<'a> {
             extend_failures: 0,
             calls: FuturesUnordered::new(),
             shields: FuturesUnordered::new(),
+            abandoned: None,
             shutdown: Shutdown::default(),
             stops: Box::pin(stops),
             stats: Stats::default(),
@@ -360,7 +368,8 @@ impl Drop for Engine<'_> {
             }
         }
         // One by one: each may panic.
-        for work in std::mem::take(&mut self.shields) {
+        let abandoned = self.abandoned.take().into_iter().flatten();
+        for work in abandoned.chain(std::mem::take(&mut self.shields)) {
             drop_quietly(work);
         }
         drop_quietly(self.shared.close());

@@ -1,18 +1,14 @@
-//! Handling: what a handler's end, its shielded work and its lease come to.
+//! Handling: what a handler's end and its lease come to.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-
-use super::answers::Answered;
+use super::answers::Came;
 use super::calls::Answer;
 use super::delivering::{End, Running, Stage};
-use super::engine::{Engine, drop_quietly};
+use super::engine::Engine;
 use crate::handler::Finish;
 use crate::lease::{Handle, Member};
-use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Phase, Settle, Verdict};
+use crate::{BrokerCall, Delivery, Event, Failure, Instant, Outcome, Settle, Verdict};
 
 impl Engine<'_> {
     /// A handler has ended with an ack, as nearly all do.
@@ -53,46 +49,6 @@ impl Engine<'_> {
         self.conclude(now, handle, finish);
     }
 
-    /// Starts shielded work of a delivery.
-    pub(super) fn shield(&mut self, handle: Handle, work: BoxFuture<'static, Option<String>>) {
-        let is_open = self.stats.phase < Phase::Flushing;
-        match self.running_mut(handle) {
-            Some(running) if is_open => {
-                running.shields.get_or_insert_default().count += 1;
-                self.shields
-                    .push(work.map(move |panic| (handle, panic)).boxed());
-            }
-            // Too late. Dropped, it tells whoever waits for it.
-            _ => drop_quietly(work),
-        }
-    }
-
-    pub(super) fn poll_shields(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        // Nearly always: an empty set would take the waker all the same.
-        if self.shields.is_empty() {
-            return false;
-        }
-        let mut is_busy = false;
-        // Bounded: it yields after it has polled as many as there are.
-        while let Poll::Ready(Some((handle, panic))) = self.shields.poll_next_unpin(cx) {
-            is_busy = true;
-            let running = self.running_mut(handle);
-            let Some(shields) = running.and_then(|running| running.shields.as_mut()) else {
-                continue;
-            };
-            shields.count -= 1;
-            if let Some(message) = panic {
-                shields.panic = Some(message.clone());
-                self.emit_about(handle, |delivery| Event::ShieldPanicked {
-                    delivery,
-                    message,
-                });
-            }
-            self.conclude_shielded(now, handle);
-        }
-        is_busy
-    }
-
     /// Extends leases that are due and finds those that are lost.
     pub(super) fn keep_leases(&mut self, now: Instant) -> bool {
         let commands = self.table.poll(now);
@@ -129,31 +85,24 @@ impl Engine<'_> {
         answer: Answer<Vec<Outcome>>,
     ) {
         self.table.answered(now, sent);
-        match answer {
+        let came = match answer {
             Answer::Done(outcomes) => {
                 self.extend_failures = 0;
-                let answered = Answered {
-                    members,
-                    outcomes,
-                    sent: Some(sent),
-                    count: 0,
-                };
-                return self.answered(now, answered);
+                Came::Extended(sent, outcomes)
             }
             Answer::Retryable(error) => {
                 let mut failures = self.extend_failures;
                 let retry_at = self.call_failed(now, BrokerCall::Extend, &mut failures, error);
                 self.extend_failures = failures;
-                self.table.extend_failed(&members, retry_at);
+                self.table.extend_later(retry_at);
+                Came::Unextended
             }
             Answer::Permanent(failure) => {
                 self.call_broke(now, BrokerCall::Extend, failure);
-                self.table.extend_failed(&members, now);
+                Came::Unextended
             }
-        }
-        for member in members {
-            self.release_held(member.handle);
-        }
+        };
+        self.answered(now, members, came);
     }
 
     pub(super) fn running_mut(&mut self, handle: Handle) -> Option<&mut Running> {
@@ -163,20 +112,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Settles a delivery if its handler and its shielded work have ended.
-    fn conclude_shielded(&mut self, now: Instant, handle: Handle) {
-        let running = self.running_mut(handle);
-        let shields = running.and_then(|running| running.shields.as_mut());
-        let finish = shields
-            .filter(|shields| shields.count == 0)
-            .and_then(|shields| shields.finish.take());
-        if let Some(finish) = finish {
-            self.conclude(now, handle, finish);
-        }
-    }
-
     /// Settles a delivery whose scope has been left: `finish` is how its handler ended.
-    fn conclude(&mut self, now: Instant, handle: Handle, finish: Finish) {
+    pub(super) fn conclude(&mut self, now: Instant, handle: Handle, finish: Finish) {
         let Some(lease) = self.table.get(handle) else {
             return;
         };

@@ -64,6 +64,12 @@ impl Intake<'_> {
         drop_quietly(self.call.take());
     }
 
+    /// Expects nothing any more, and takes up nothing of what has come.
+    pub(super) fn forget(&mut self) {
+        self.close_for_good();
+        self.received = Vec::new().into_iter();
+    }
+
     /// Drops a call that waits for messages: the next one may be for something else.
     pub(super) fn ask_anew(&mut self) {
         if self.source == Source::Open {

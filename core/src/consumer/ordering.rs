@@ -1,19 +1,29 @@
 //! Order within keys: who of a key may start, and what becomes of those behind one that is not
 //! done.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::builder::Settings;
+use super::delivering::Stage;
 use super::engine::Engine;
+use super::shutdown::STEPS_MAX;
 use crate::isolate::panic_message;
 use crate::lease::Handle;
-use crate::order::{LaneId, Lanes, NackedHead, OrderKey};
+use crate::order::{LaneId, Lanes, NackedHead, OrderKey, Tails};
 use crate::{DeliveryKey, Event, Instant, Message, MessageId, Settle};
 
 /// Tells the key of a message.
 pub(super) type KeyOf = Box<dyn FnMut(&Message) -> Option<OrderKey> + Send>;
+
+/// Messages that are to be handed back because the one before them is away so long.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    tail: VecDeque<Handle>,
+    after: Duration,
+}
 
 /// Who waits for whom.
 pub(super) struct Order {
@@ -124,26 +134,58 @@ impl Engine<'_> {
     /// Ends the stalls that have lasted long enough.
     pub(super) fn poll_order(&mut self, now: Instant) -> bool {
         let end = self.order.as_ref().and_then(|order| order.next_wake());
-        end.is_some_and(|end| end <= now) && self.end_stalls(now)
+        let is_busy = end.is_some_and(|end| end <= now) && self.end_stalls(now);
+        self.poll_leaving() || is_busy
     }
 
+    /// Ends the stalls that end by then, a part at a time; returns whether there were any.
     fn end_stalls(&mut self, until: Instant) -> bool {
-        let mut is_busy = false;
-        while let Some(order) = &mut self.order
-            && let Some((head, tail)) = order.lanes.end_stall(until)
-        {
-            is_busy = true;
-            self.stats.stalled_keys = order.lanes.stalled();
+        for count in 0..STEPS_MAX {
+            let order = self.order.as_mut();
+            let Some((head, tail)) = order.and_then(|order| order.lanes.end_stall(until)) else {
+                return count > 0;
+            };
+            self.work += 1;
             self.release_tail(&head, tail, Duration::ZERO);
+            let order = self.order.as_ref();
+            self.stats.stalled_keys = order.map_or(0, |order| order.lanes.stalled());
         }
-        is_busy
+        true
     }
 
     /// Ends all order, for nothing starts any more; returns who waited for somebody else.
-    pub(super) fn end_order(&mut self) -> Vec<Handle> {
+    pub(super) fn end_order(&mut self) -> Option<Tails<Handle>> {
         self.stats.stalled_keys = 0;
-        let order = self.order.take();
-        order.map_or_else(Vec::new, |order| order.lanes.into_tails().collect())
+        self.order.take().map(|order| order.lanes.into_tails())
+    }
+
+    /// Hands back those behind a message that is away, a part at a time; returns whether there
+    /// are more.
+    fn poll_leaving(&mut self) -> bool {
+        for _ in 0..STEPS_MAX {
+            let Some(Leaving { tail, after }) = self.leaving.front_mut() else {
+                return false;
+            };
+            let after = *after;
+            let Some(handle) = tail.pop_front() else {
+                self.leaving.pop_front();
+                continue;
+            };
+            self.work += 1;
+            if let Some(order) = &mut self.order {
+                order.take_place(handle);
+            }
+            // It may have been lost meanwhile, or been handed back for another reason.
+            let lease = self.table.get(handle);
+            if lease.is_some_and(|lease| matches!(lease.owner.stage, Stage::Buffered)) {
+                let settle = Settle::Nack {
+                    after,
+                    counted: false,
+                };
+                self.settle(handle, settle, true);
+            }
+        }
+        !self.leaving.is_empty()
     }
 
     /// Until when those behind a head that comes back `after` this long wait for it.
@@ -174,26 +216,10 @@ impl Engine<'_> {
         }
     }
 
-    fn release_tail(
-        &mut self,
-        head: &MessageId,
-        tail: impl IntoIterator<Item = Handle>,
-        after: Duration,
-    ) {
-        let mut count = 0;
-        for handle in tail {
-            if let Some(order) = &mut self.order {
-                order.take_place(handle);
-            }
-            let settle = Settle::Nack {
-                after,
-                counted: false,
-            };
-            self.settle(handle, settle, true);
-            count += 1;
-        }
-        if count > 0 {
-            let head = head.clone();
+    fn release_tail(&mut self, head: &MessageId, tail: VecDeque<Handle>, after: Duration) {
+        if !tail.is_empty() {
+            let (head, count) = (head.clone(), tail.len());
+            self.leaving.push_back(Leaving { tail, after });
             self.emit(|| Event::TailReleased { head, count });
         }
     }

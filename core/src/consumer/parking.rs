@@ -49,13 +49,15 @@ impl Engine<'_> {
         self.settle(handle, settle, false);
     }
 
-    /// Hands back what has been parked for as long as it should, or is in the way.
+    /// Hands back, a part at a time, what has been parked for as long as it should, is in the way,
+    /// or is held up by nothing any more because the consumer stops.
     pub(super) fn poll_parking(&mut self, now: Instant) -> bool {
         let mut is_busy = false;
         for _ in 0..POLL_COUNT_MAX {
             if self.next_unpark().is_none_or(|due| now < due) {
                 break;
             }
+            self.work += 1;
             if let Some(Reverse((_, _, handle))) = self.parking.queue.pop() {
                 is_busy = true;
                 self.unpark(handle);
@@ -67,6 +69,9 @@ impl Engine<'_> {
     /// When the next parked delivery is to be handed back.
     pub(super) fn next_unpark(&self) -> Option<Instant> {
         let Reverse((until, since, _)) = self.parking.queue.peek()?;
+        if self.stats.phase != Phase::Running {
+            return Some(Instant::ZERO);
+        }
         // Parked messages take the room of others, and must not take all of it.
         let is_crowded = self.stats.parked > self.settings.prefetch / 2
             || self.parking.bytes > self.settings.prefetch_bytes / 2;
@@ -74,13 +79,6 @@ impl Engine<'_> {
             return Some((*until).min(*since + CROWDED));
         }
         Some(*until)
-    }
-
-    /// Hands back everything that is parked: the consumer stops.
-    pub(super) fn unpark_all(&mut self) {
-        for Reverse((_, _, handle)) in std::mem::take(&mut self.parking.queue) {
-            self.unpark(handle);
-        }
     }
 
     /// Until when a nack with this delay has to be parked, if it has to and can be.
@@ -144,7 +142,7 @@ const CROWDED: Duration = Duration::from_secs(1);
 const COMPACT_MIN: usize = 64;
 
 /// How many parked deliveries one pass hands back.
-const POLL_COUNT_MAX: usize = 1024;
+const POLL_COUNT_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::answers::Answered;
+use super::answers::Came;
 use super::calls::Answer;
 use super::delivering::{Delivering, End, Settling, Stage};
 use super::engine::Engine;
 use crate::lease::{Handle, Lease, Member};
-use crate::{BrokerCall, Event, Instant, Outcome, Phase, Settle, Settlement};
+use crate::{BrokerCall, Event, Instant, Outcome, Settle, Settlement};
 
 /// Settlements that have not been sent, and the state of the calls.
 #[derive(Default)]
@@ -62,10 +62,13 @@ impl Engine<'_> {
 
     /// Sends what may be sent; returns whether something was.
     pub(super) fn flush(&mut self, now: Instant) -> bool {
+        if self.shutdown.is_giving_up() {
+            return false;
+        }
         let count_max = self.caps.settle_count_max.max(1);
         let mut is_busy = false;
         // A stop hands back a part at a time: sent as they come, the parts would each be a call.
-        let is_gathering = self.stats.phase != Phase::Running && !self.waiting.is_empty();
+        let is_gathering = self.is_handing_back();
         loop {
             let Settlements {
                 queue,
@@ -90,33 +93,24 @@ impl Engine<'_> {
         answer: Answer<Vec<Outcome>>,
     ) {
         self.settlements.calls_in_flight -= 1;
-        match answer {
+        let came = match answer {
             Answer::Done(outcomes) => {
                 self.settlements.failures = 0;
-                let answered = Answered {
-                    members,
-                    outcomes,
-                    sent: None,
-                    count: 0,
-                };
-                self.answered(now, answered);
+                Came::Settled(outcomes)
             }
             Answer::Retryable(error) => {
                 let mut failures = self.settlements.failures;
                 let retry_at = self.call_failed(now, BrokerCall::Settle, &mut failures, error);
                 self.settlements.failures = failures;
                 self.settlements.retry_at = retry_at;
-                for member in members {
-                    self.send_again(now, member.handle);
-                }
+                Came::Unsettled
             }
             Answer::Permanent(failure) => {
                 self.call_broke(now, BrokerCall::Settle, failure);
-                for member in members {
-                    self.end(member.handle, End::Abandoned);
-                }
+                Came::Unsettleable
             }
-        }
+        };
+        self.answered(now, members, came);
     }
 
     /// A lease is over: nothing is told to the broker, which may have leased it to somebody else.
@@ -255,7 +249,7 @@ impl Engine<'_> {
         }
     }
 
-    fn send_again(&mut self, now: Instant, handle: Handle) {
+    pub(super) fn send_again(&mut self, now: Instant, handle: Handle) {
         let Some(lease) = self.table.get(handle) else {
             return;
         };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::delivering::{End, Stage};
-use super::engine::{Engine, drop_quietly};
+use super::engine::Engine;
 use crate::handler::Finish;
 use crate::lease::Handle;
+use crate::order::Tails;
 use crate::slots::Slots;
 use crate::{Event, Failure, Instant, Phase, Plan, Settle};
 
@@ -22,6 +23,17 @@ pub(super) struct Shutdown {
     /// Whether the waker of this poll of `run()` is woken by a stop.
     pub(super) is_heard: bool,
     plan: Plan,
+    /// From where in the lease table on deliveries are to be given up, once they are.
+    giving_up: Option<u32>,
+    /// Who waited for somebody else of the same key when the stop began, and is to be handed back.
+    tails: Option<Tails<Handle>>,
+}
+
+impl Shutdown {
+    /// Whether nothing is waited for any more.
+    pub(super) fn is_giving_up(&self) -> bool {
+        self.giving_up.is_some()
+    }
 }
 
 /// How far handlers have been cancelled.
@@ -80,10 +92,10 @@ impl Engine<'_> {
             .deadline
             .is_some_and(|deadline| now >= deadline);
         // What has been begun is done before the next phase, however much of it there is.
-        if self.cancelling.is_some() || !self.answers.is_empty() {
+        if self.cancelling.is_some() || self.abandoned.is_some() || !self.answers.is_empty() {
             return true;
         }
-        let is_idle = self.stats.running == 0 && self.waiting.is_empty();
+        let is_idle = self.stats.running == 0 && !self.is_handing_back();
         match self.stats.phase {
             Phase::Running if self.failure.is_some() => self.drain(now, self.settings.failure_plan),
             Phase::Running if self.intake.is_closed() && self.table.is_empty() => {
@@ -104,10 +116,7 @@ impl Engine<'_> {
             Phase::Flushing if self.intake.is_closed() && self.table.is_empty() => {
                 self.enter(now, Phase::Closed);
             }
-            Phase::Flushing if is_late => {
-                self.abandon(|_| true);
-                self.enter(now, Phase::Closed);
-            }
+            Phase::Flushing if is_late => self.give_up(now),
             _ => return false,
         }
         true
@@ -143,16 +152,20 @@ impl Engine<'_> {
         self.enter(now, Phase::Draining);
         self.shared.draining.set();
         self.intake.close();
-        // After those who might have started, so that each key is handed back in its order.
-        let tails = self.end_order();
-        self.waiting.extend(tails);
-        self.unpark_all();
+        self.shutdown.tails = self.end_order();
     }
 
     /// Hands back what has not started, a part at a time; returns whether it did.
     pub(super) fn release_waiting(&mut self) -> bool {
         if self.stats.phase == Phase::Running {
             return false;
+        }
+        // After those who might have started, so that each key is handed back in its order.
+        if self.waiting.is_empty()
+            && let Some(tails) = &mut self.shutdown.tails
+            && !tails.append_to(&mut self.waiting, STEPS_MAX)
+        {
+            self.shutdown.tails = None;
         }
         let count = self.waiting.len().min(STEPS_MAX);
         for handle in self.waiting.drain(..count).collect::<Vec<_>>() {
@@ -163,7 +176,14 @@ impl Engine<'_> {
             }
         }
         self.work += count;
-        count > 0
+        count > 0 || self.shutdown.tails.is_some()
+    }
+
+    /// Whether there is more to be handed back at once, which is done a part at a time.
+    pub(super) fn is_handing_back(&self) -> bool {
+        let is_waiting = !self.waiting.is_empty() || self.shutdown.tails.is_some();
+        let is_kept = self.stats.phase == Phase::Running;
+        !self.leaving.is_empty() || !is_kept && (is_waiting || self.stats.parked > 0)
     }
 
     /// Cancels the handlers, a part at a time, if they are to be; returns whether they were.
@@ -224,35 +244,20 @@ impl Engine<'_> {
         self.cancelling = Some(Cancelling::Telling(0));
     }
 
-    /// Drops the shielded work that is left; its deliveries end as abandoned.
-    fn abandon_shields(&mut self) {
-        for work in std::mem::take(&mut self.shields) {
-            drop_quietly(work);
+    /// Abandons what is left, a part at a time: nothing comes or is told any more.
+    fn give_up(&mut self, now: Instant) {
+        let first = self.shutdown.giving_up.unwrap_or_else(|| {
+            self.intake.forget();
+            0
+        });
+        let (handles, next) = self.table.handles_from(first, STEPS_MAX);
+        self.work += STEPS_MAX;
+        for handle in handles {
+            self.end(handle, End::Abandoned);
         }
-        for handle in self.table.handles() {
-            let shields = self
-                .running_mut(handle)
-                .and_then(|running| running.shields.as_mut());
-            let Some(shields) = shields.filter(|shields| shields.count > 0) else {
-                continue;
-            };
-            shields.count = 0;
-            shields.is_abandoned = true;
-            if shields.finish.is_some() {
-                self.end(handle, End::Abandoned);
-            }
-        }
-    }
-
-    fn abandon(&mut self, is_meant: impl Fn(&Stage) -> bool) {
-        for handle in self.table.handles() {
-            if self
-                .table
-                .get(handle)
-                .is_some_and(|lease| is_meant(&lease.owner.stage))
-            {
-                self.end(handle, End::Abandoned);
-            }
+        match next {
+            Some(next) => self.shutdown.giving_up = Some(next),
+            None => self.enter(now, Phase::Closed),
         }
     }
 }
@@ -261,4 +266,4 @@ impl Engine<'_> {
 pub(super) const GIVE_UP: u32 = 3;
 
 /// How many deliveries one pass of a stop looks at.
-const STEPS_MAX: usize = 256;
+pub(super) const STEPS_MAX: usize = 256;

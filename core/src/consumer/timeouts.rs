@@ -143,6 +143,7 @@ impl Engine<'_> {
                     break;
                 }
                 timeouts.queues[index].pop_front();
+                self.work += 1;
                 if !is_open {
                     continue;
                 }
@@ -235,7 +236,7 @@ impl Running {
 const STEPS: [Step; 3] = [Step::Tell, Step::Cancel, Step::Report];
 
 /// How many handlers one pass looks at for each step.
-const POLL_COUNT_MAX: usize = 1024;
+const POLL_COUNT_MAX: usize = 256;
 
 /// Below this many, handlers that have ended are not worth looking for.
 const COMPACT_MIN: usize = 64;

@@ -74,9 +74,13 @@ impl<T: Leased> LeaseTable<T> {
         lost
     }
 
-    /// Puts a failed batch back; nothing is sent before `retry_at`.
-    pub(crate) fn extend_failed(&mut self, batch: &[Member], retry_at: Instant) {
+    /// Sends nothing before `retry_at`: a call has failed.
+    pub(crate) fn extend_later(&mut self, retry_at: Instant) {
         self.retry_at = retry_at;
+    }
+
+    /// Puts members of a failed batch back.
+    pub(crate) fn extend_failed(&mut self, batch: &[Member]) {
         for member in batch
             .iter()
             .filter(|member| self.is_current(**member))

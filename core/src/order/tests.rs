@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -195,5 +195,12 @@ fn those_who_wait_are_handed_over_in_their_order() {
         lanes.join(OrderKey::of(&(item % 2)), &id, item);
     }
 
-    assert_eq!(lanes.into_tails().collect::<Vec<_>>(), [2, 4, 3, 5]);
+    let (mut tails, mut waiting) = (lanes.into_tails(), VecDeque::from([1]));
+    for expected in [3, 5] {
+        // A lane is a step as well.
+        assert!(tails.append_to(&mut waiting, 3));
+        assert_eq!(waiting.len(), expected);
+    }
+    assert!(!tails.append_to(&mut waiting, 3));
+    assert_eq!(waiting, [1, 2, 4, 3, 5]);
 }

@@ -37,6 +37,8 @@ pub(crate) struct RigOf<M> {
     flag: Arc<Flag>,
     run: Option<Pin<Box<dyn Future<Output = Report>>>>,
     pool: LocalPool,
+    /// Looks at what each poll has done.
+    pub(crate) after_poll: Option<Box<dyn FnMut()>>,
     mode: PhantomData<M>,
 }
 
@@ -51,6 +53,7 @@ impl<M: Mode> RigOf<M> {
             flag: Arc::default(),
             run: None,
             pool: LocalPool::new(),
+            after_poll: None,
             mode: PhantomData,
         }
     }
@@ -81,7 +84,11 @@ impl<M: Mode> RigOf<M> {
             self.flag.polls.fetch_add(1, Ordering::SeqCst);
             let waker = Waker::from(Arc::clone(&self.flag));
             let run = self.run.as_mut().expect("a consumer was started");
-            if let Poll::Ready(report) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
+            let polled = run.as_mut().poll(&mut Context::from_waker(&waker));
+            if let Some(after_poll) = &mut self.after_poll {
+                after_poll();
+            }
+            if let Poll::Ready(report) = polled {
                 assert!(report.is_balanced(), "{report:?}");
                 self.run = None;
                 return Some(report);

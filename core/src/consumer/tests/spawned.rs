@@ -19,7 +19,7 @@ macro_rules! specs {
 }
 
 specs! {
-    adaptive batched batched_storms combined extremes failures flow hooks leases observing ordering
-    ordering_pauses ordering_storms pace parking pauses poison settlements shields shutdown storms
-    timeouts verdicts
+    adaptive batched batched_storms combined extremes failures flow hooks leases long_polls
+    observing ordering ordering_pauses ordering_storms pace parking pauses poison settlements
+    shields shutdown storms timeouts verdicts
 }

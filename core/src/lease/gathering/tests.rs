@@ -180,7 +180,8 @@ fn what_is_gathered_waits_when_a_call_fails_meanwhile() {
     begin(&mut table, at(6));
 
     table.answered(at(6), failing.sent);
-    table.extend_failed(&failing.members, at(8));
+    table.extend_later(at(8));
+    table.extend_failed(&failing.members);
 
     assert!(next(&mut table, at(7)).0.is_none());
     assert_eq!(table.next_wake(), Some(at(8)));

@@ -148,11 +148,7 @@ fn only_a_few_calls_are_on_their_way_and_the_rest_still_runs_out() {
         "half of the margin is left"
     );
     assert_eq!(batches(&mut table, urgent).len(), 5);
-    assert_eq!(
-        table.next_wake(),
-        Some(at(10)),
-        "nothing to do before an answer or the end"
-    );
+    assert_eq!(table.next_wake(), Some(at(10)), "an answer or the end");
     let lost = table.poll(at(10)).lost;
     assert_eq!(lost.len(), handles.len());
 }
@@ -164,7 +160,8 @@ fn a_failed_batch_is_tried_again_at_the_time_given() {
     let batch = only(table.poll(at(5)));
 
     table.answered(at(6), batch.sent);
-    table.extend_failed(&batch.members, at(7));
+    table.extend_later(at(7));
+    table.extend_failed(&batch.members);
 
     assert!(table.poll(at(6)).batch.is_none());
     assert_eq!(table.next_wake(), Some(at(7)));
@@ -303,7 +300,8 @@ fn random_histories_agree_with_a_plain_model() {
                     match rng.u8(0..3) {
                         0 => {
                             table.answered(now, batch.sent);
-                            table.extend_failed(&batch.members, now + Duration::from_millis(300));
+                            table.extend_later(now + Duration::from_millis(300));
+                            table.extend_failed(&batch.members);
                         }
                         _ => assert!(done(&mut table, &batch).is_empty()),
                     }

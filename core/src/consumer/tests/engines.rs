@@ -1,0 +1,124 @@
+//! An engine by itself, for specs of what one look at something does.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use super::testing::{Fault, ManualClock, TestBroker, seconds};
+use crate::consumer::builder::Settings;
+use crate::consumer::engine::Engine;
+use crate::control::{Control, Shared};
+use crate::lease::Handle;
+use crate::{Broker, Clock, Instant, LeaseToken, Message, MessageId, Phase, Received};
+
+/// More than one look may look at.
+const MANY: usize = 2_000;
+
+/// How many steps one look may do.
+const STEPS_MAX: usize = 256;
+
+/// An engine with the default settings, which does nothing by itself.
+pub(in crate::consumer) fn engine<'a>(clock: &ManualClock, broker: &'a impl Broker) -> Engine<'a> {
+    let shared = Shared::new(Arc::new(clock.clone()), seconds(1), seconds(1));
+    let (_control, stops) = Control::new(Arc::clone(&shared));
+    Engine::new(broker, Settings::default(), shared, stops)
+}
+
+/// Has the engine take up a message, under a lease of a minute.
+pub(in crate::consumer) fn receive(engine: &mut Engine<'_>, now: Instant, number: usize) -> Handle {
+    let id = MessageId::from(number.to_string());
+    let message = Message {
+        id: id.clone(),
+        lease: LeaseToken::from("token"),
+        attempt: 1,
+        payload: Vec::new(),
+    };
+    let deadline = now + seconds(60);
+    engine.accept(now, Received { message, deadline });
+    engine.table.find(&id).expect("it is in hand")
+}
+
+/// An engine with many messages in hand, whose first call fails.
+fn failing(
+    clock: &ManualClock,
+    broker: &TestBroker,
+    work: impl FnOnce(&TestBroker, &mut Engine<'_>),
+) {
+    broker.with(|state| {
+        state.caps.settle_count_max = MANY;
+        state.caps.extend_count_max = MANY;
+        state.settle_faults.push_back(Fault::Retryable);
+        state.extend_faults.push_back(Fault::Retryable);
+    });
+    let mut engine = engine(clock, broker);
+    for number in 0..MANY {
+        receive(&mut engine, clock.now(), number);
+    }
+    work(broker, &mut engine);
+}
+
+/// Applies the answers to all calls; returns in how many looks.
+fn apply(engine: &mut Engine<'_>, now: Instant) -> usize {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut looks = 0;
+    let mut look = |engine: &mut Engine<'_>, before| {
+        looks += 1;
+        assert!(engine.work - before <= STEPS_MAX, "{}", engine.work);
+    };
+    engine.work = 0;
+    assert!(engine.poll_calls(&mut cx, now));
+    look(engine, 0);
+    loop {
+        let before = engine.work;
+        if !engine.poll_answers(now) {
+            return looks;
+        }
+        look(engine, before);
+    }
+}
+
+#[test]
+fn settlements_that_failed_together_are_sent_again_a_part_at_a_time() {
+    let clock = ManualClock::default();
+    failing(&clock, &TestBroker::new(&clock), |broker, engine| {
+        let now = clock.now();
+        engine.stats.phase = Phase::Draining;
+        for handle in engine.table.handles() {
+            engine.release(handle);
+        }
+        engine.waiting.clear();
+        assert!(engine.flush(now));
+
+        let looks = apply(engine, now);
+
+        assert!(looks >= MANY / STEPS_MAX, "{looks}");
+        assert!(!engine.flush(now), "not at once");
+        assert!(engine.flush(now + seconds(1)));
+        apply(engine, now + seconds(1));
+        let batches = broker.with(|state| state.settle_batches.clone());
+        assert_eq!(batches, [MANY, MANY]);
+    });
+}
+
+#[test]
+fn extensions_that_failed_together_wait_for_another_call_a_part_at_a_time() {
+    let clock = ManualClock::default();
+    failing(&clock, &TestBroker::new(&clock), |broker, engine| {
+        let now = clock.now() + seconds(30);
+        while engine.calls.is_empty() {
+            assert!(engine.keep_leases(now));
+        }
+
+        let looks = apply(engine, now);
+
+        assert!(looks >= MANY / STEPS_MAX, "{looks}");
+        assert!(!engine.keep_leases(now), "not at once");
+        let later = now + seconds(1);
+        while engine.calls.is_empty() {
+            assert!(engine.keep_leases(later));
+        }
+        apply(engine, later);
+        let batches = broker.with(|state| state.extend_batches.clone());
+        let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [MANY, MANY]);
+    });
+}
