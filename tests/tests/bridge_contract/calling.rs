@@ -6,19 +6,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use futures::FutureExt;
-use mayhem_bridge::{Close, Driver, JoinError, Portal, StartError, SubmitError, Unwound};
+use mayhem_bridge::{Close, JoinError, Portal, StartError, SubmitError, Unwound};
 
 use crate::executors::Run;
-
-/// Drives the portal on the executor while `script` uses it from a foreign thread.
-fn drive(run: Run, driver: Driver, script: impl FnOnce() + Send + 'static) {
-    let script = thread::spawn(script);
-    run(vec![driver.map(drop).boxed()]);
-    if let Err(panic) = script.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
+use crate::portal::drive;
 
 pub(crate) fn a_cancel_that_was_waited_for_has_dropped_the_future(run: Run) {
     struct Counts(Arc<AtomicUsize>);

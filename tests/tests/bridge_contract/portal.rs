@@ -15,7 +15,7 @@ use mayhem_bridge::{
 use crate::executors::{Run, Task};
 
 /// Drives the portal on the executor while `script` uses it from a foreign thread.
-fn drive(run: Run, driver: Driver, script: impl FnOnce() + Send + 'static) {
+pub(crate) fn drive(run: Run, driver: Driver, script: impl FnOnce() + Send + 'static) {
     let script = thread::spawn(script);
     run(vec![driver.map(drop).boxed()]);
     if let Err(panic) = script.join() {
