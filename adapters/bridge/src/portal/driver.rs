@@ -132,6 +132,7 @@ impl Host for Anywhere {
         }
         None
     }
+
     fn keep_husk(&mut self, husk: BoxFuture<'static, ()>) {
         if self.husks.len() < HUSKS_MAX {
             self.husks.push(husk);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Weak;
 
-use super::threads::{Shared, State, Status};
+use super::threads::Shared;
 
 /// The part of a [`FakeSdk`](super::FakeSdk) that adapters call: its flow control and its end.
 ///
@@ -100,8 +100,7 @@ impl<M, R> FakeControl<M, R> {
         };
         let callback = shared.lock().callback.take();
         drop(callback);
-        let reached = |state: &State<M, R>| state.count(Status::Idle) == state.threads.len();
-        drop(shared.wait(shared.lock(), "calls do not return", reached));
+        shared.wait_until_idle();
     }
 
     fn set_paused(&self, is_paused: bool) {

@@ -211,11 +211,7 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     /// assert_eq!(sdk.take_records().len(), 2);
     /// ```
     pub fn wait_until_idle(&self) {
-        let reached = |state: &State<M, R>| state.count(Status::Idle) == state.threads.len();
-        drop(
-            self.shared()
-                .wait(self.shared().lock(), "calls do not return", reached),
-        );
+        self.shared().wait_until_idle();
     }
 
     /// How many calls are parked in a push now.

@@ -98,6 +98,12 @@ impl<M, R> Shared<M, R> {
         })
     }
 
+    /// Waits until every thread has returned from its call.
+    pub(super) fn wait_until_idle(&self) {
+        let reached = |state: &State<M, R>| state.count(Status::Idle) == state.threads.len();
+        drop(self.wait(self.lock(), "calls do not return", reached));
+    }
+
     pub(super) fn wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State<M, R>>,
