@@ -128,6 +128,27 @@ fn every_lint_that_is_silenced_has_a_reason() {
 }
 
 #[test]
+fn every_planted_bug_has_a_model_that_is_to_catch_it() {
+    let table = fs::read_to_string(root().join("tests/models/src/bugs.rs")).expect("the table");
+    let of_loom = table.split("shuttle").next().unwrap_or_default();
+    let (mut planted, mut free) = (0, Vec::new());
+    for (name, text) in sources() {
+        if !name.starts_with("adapters/bridge/src/") {
+            continue;
+        }
+        for rest in text.split("bug(\"").skip(1) {
+            let bug = rest.split('"').next().unwrap_or_default();
+            planted += 1;
+            if !of_loom.contains(&format!("\"{bug}\",")) {
+                free.push(format!("{name}: {bug}"));
+            }
+        }
+    }
+    assert!(planted > 40, "the walk finds them: {planted}");
+    assert!(free.is_empty(), "{free:#?}");
+}
+
+#[test]
 fn no_file_names_a_path_of_the_machine_it_was_written_on() {
     let mut found = Vec::new();
     for path in files(&root()) {
