@@ -18,7 +18,7 @@ mod settings;
 mod totals;
 
 pub use bugs::{Hunted, hunt, hunt_all};
-pub use life::{Life, hush, live};
-pub use output::say;
+pub use life::{Life, live};
+pub use output::{hush, say};
 pub use search::{Failed, Search, run_seed, shrink_seed};
 pub use totals::{Tally, Totals};

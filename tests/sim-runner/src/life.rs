@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,19 +35,6 @@ pub struct Life {
     pub crash_at_poll: Option<u64>,
     /// Whether the last events and facts are printed.
     pub is_told: bool,
-}
-
-/// Keeps the panics that are part of a life off the screen, from now on.
-pub fn hush() {
-    static HUSHED: Once = Once::new();
-    HUSHED.call_once(|| {
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if panic.payload().downcast_ref() != Some(&"planned") {
-                told(panic);
-            }
-        }));
-    });
 }
 
 /// Lives one life in `sim`.
