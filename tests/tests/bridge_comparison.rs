@@ -86,17 +86,13 @@ fn every_adapter_of_the_guides_is_short_and_is_tested() {
 /// or an executor that the contract suite lists.
 fn is_test(path: &Path, name: &str) -> bool {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let is_model = path.starts_with(root().join("adapters/bridge/docs/../../../tests/models/src"));
-    let is_promise = path
-        .parent()
-        .is_some_and(|folder| folder.ends_with("bridge_contract"));
-    if is_model {
-        text.contains(&format!("\"{name}\","))
-    } else if is_promise {
-        let suite = fs::read_to_string(root().join("tests/tests/bridge_contract.rs"));
-        let listed = format!("    {name},\n");
-        suite.expect("the suite").contains(&listed) && text.contains(&format!("fn {name}("))
-    } else {
-        text.contains(&format!("#[test]\nfn {name}("))
+    let is_listed = |text: &str| text.contains(&format!("    {name},\n"));
+    match path.parent() {
+        Some(folder) if folder.ends_with("tests/models/src") => is_listed(&text),
+        Some(folder) if folder.ends_with("bridge_contract") => {
+            let suite = fs::read_to_string(root().join("tests/tests/bridge_contract.rs"));
+            is_listed(&suite.expect("the suite")) && text.contains(&format!("fn {name}("))
+        }
+        _ => text.contains(&format!("#[test]\nfn {name}(")),
     }
 }

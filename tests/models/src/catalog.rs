@@ -6,9 +6,17 @@ pub(crate) struct Model {
     pub(crate) run: fn(),
 }
 
+/// The models that these functions are.
+macro_rules! models {
+    ($($run:ident),* $(,)?) => {
+        &[$($crate::catalog::Model { name: stringify!($run), run: $run }),*]
+    };
+}
+pub(crate) use models;
+
 /// All models, in the order of the bridge's parts.
 #[cfg(mayhem_model = "loom")]
-pub(crate) fn models() -> Vec<Model> {
+pub(crate) fn all() -> Vec<&'static Model> {
     let parts = [
         crate::stream::MODELS,
         crate::closing::MODELS,
@@ -21,17 +29,11 @@ pub(crate) fn models() -> Vec<Model> {
         crate::pool::MODELS,
         crate::nesting::MODELS,
     ];
-    let listed = parts.iter().flat_map(|part| part.iter());
-    listed
-        .map(|(name, run)| Model { name, run: *run })
-        .collect()
+    parts.into_iter().flatten().collect()
 }
 
 /// All scenarios.
 #[cfg(mayhem_model = "shuttle")]
-pub(crate) fn models() -> Vec<Model> {
-    let listed = crate::scenarios::SCENARIOS.iter();
-    listed
-        .map(|(name, run)| Model { name, run: *run })
-        .collect()
+pub(crate) fn all() -> Vec<&'static Model> {
+    crate::scenarios::SCENARIOS.iter().collect()
 }

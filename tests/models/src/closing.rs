@@ -9,34 +9,17 @@ use mayhem_bridge::{
     BlockingPool, CallbackStream, CloseReason, Overflow, Push, Sink, callback_stream,
 };
 
+use crate::catalog::{Model, models};
 use crate::world::{Counted, Tally, block_on, check, join, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "a_finish_lets_what_was_pushed_be_read",
-        a_finish_lets_what_was_pushed_be_read,
-    ),
-    (
-        "an_overtaking_close_drops_each_value_once",
-        an_overtaking_close_drops_each_value_once,
-    ),
-    (
-        "waiting_producers_hear_of_the_end",
-        waiting_producers_hear_of_the_end,
-    ),
-    (
-        "a_waiting_consumer_hears_of_the_end",
-        a_waiting_consumer_hears_of_the_end,
-    ),
-    (
-        "the_last_sink_ends_the_stream",
-        the_last_sink_ends_the_stream,
-    ),
-    ("the_close_hook_runs_once", the_close_hook_runs_once),
-    (
-        "the_close_hook_runs_though_its_pool_ends",
-        the_close_hook_runs_though_its_pool_ends,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    a_finish_lets_what_was_pushed_be_read,
+    an_overtaking_close_drops_each_value_once,
+    waiting_producers_hear_of_the_end,
+    a_waiting_consumer_hears_of_the_end,
+    the_last_sink_ends_the_stream,
+    the_close_hook_runs_once,
+    the_close_hook_runs_though_its_pool_ends,
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]

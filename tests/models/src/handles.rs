@@ -9,41 +9,18 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use mayhem_bridge::{Driver, JoinError, Portal, PortalHandle, StartError, Started};
 
+use crate::catalog::{Model, models};
 use crate::world::{Counted, Tally, block_on, check, join, pass_time, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "a_waiting_thread_hears_the_outcome",
-        a_waiting_thread_hears_the_outcome,
-    ),
-    (
-        "a_waiting_task_hears_the_outcome",
-        a_waiting_task_hears_the_outcome,
-    ),
-    (
-        "an_outcome_is_not_lost_to_a_timeout",
-        an_outcome_is_not_lost_to_a_timeout,
-    ),
-    (
-        "a_cancelled_future_is_gone_before_the_news",
-        a_cancelled_future_is_gone_before_the_news,
-    ),
-    (
-        "a_cancel_wakes_a_sleeping_future",
-        a_cancel_wakes_a_sleeping_future,
-    ),
-    (
-        "a_detached_result_is_dropped_once",
-        a_detached_result_is_dropped_once,
-    ),
-    (
-        "every_callback_runs_before_the_waiter",
-        every_callback_runs_before_the_waiter,
-    ),
-    (
-        "a_start_or_its_absence_is_heard",
-        a_start_or_its_absence_is_heard,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    a_waiting_thread_hears_the_outcome,
+    a_waiting_task_hears_the_outcome,
+    an_outcome_is_not_lost_to_a_timeout,
+    a_cancelled_future_is_gone_before_the_news,
+    a_cancel_wakes_a_sleeping_future,
+    a_detached_result_is_dropped_once,
+    every_callback_runs_before_the_waiter,
+    a_start_or_its_absence_is_heard,
 ];
 
 /// A portal with one future that returns a counted value.

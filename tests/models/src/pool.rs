@@ -7,63 +7,46 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use mayhem_bridge::{BlockingError, BlockingPool, BusyReason, Cancelled, JobContext, Limiter};
+use mayhem_bridge::{
+    BlockingError, BlockingPool, BlockingPoolBuilder, BusyReason, Cancelled, JobContext, Limiter,
+};
 
+use crate::catalog::{Model, models};
 use crate::world::{Tally, block_on, check, join, pass_time, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "accepted_work_runs_though_a_thread_retires",
-        accepted_work_runs_though_a_thread_retires,
-    ),
-    (
-        "accepted_work_runs_before_the_end",
-        accepted_work_runs_before_the_end,
-    ),
-    (
-        "accepted_work_runs_or_is_reported",
-        accepted_work_runs_or_is_reported,
-    ),
-    ("a_cancelled_job_did_not_run", a_cancelled_job_did_not_run),
-    (
-        "room_that_is_not_taken_is_passed_on",
-        room_that_is_not_taken_is_passed_on,
-    ),
-    (
-        "those_who_wait_for_room_hear_of_the_end",
-        those_who_wait_for_room_hear_of_the_end,
-    ),
-    ("idle_threads_hear_of_the_end", idle_threads_hear_of_the_end),
-    (
-        "a_jobs_result_is_not_lost_to_a_timeout",
-        a_jobs_result_is_not_lost_to_a_timeout,
-    ),
-    (
-        "a_cancel_wakes_a_sleeping_job",
-        a_cancel_wakes_a_sleeping_job,
-    ),
-    (
-        "a_permit_is_held_until_the_thread_returns",
-        a_permit_is_held_until_the_thread_returns,
-    ),
-    (
-        "an_unused_permit_goes_to_the_next",
-        an_unused_permit_goes_to_the_next,
-    ),
-    (
-        "a_shutdown_calls_back_those_in_line",
-        a_shutdown_calls_back_those_in_line,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    accepted_work_runs_though_a_thread_retires,
+    accepted_work_runs_before_the_end,
+    accepted_work_runs_or_is_reported,
+    a_cancelled_job_did_not_run,
+    room_that_is_not_taken_is_passed_on,
+    those_who_wait_for_room_hear_of_the_end,
+    idle_threads_hear_of_the_end,
+    a_jobs_result_is_not_lost_to_a_timeout,
+    a_cancel_wakes_a_sleeping_job,
+    a_permit_is_held_until_the_thread_returns,
+    an_unused_permit_goes_to_the_next,
+    a_shutdown_calls_back_those_in_line,
 ];
 
-const LATER: Duration = Duration::from_secs(1);
+pub(crate) const LATER: Duration = Duration::from_secs(1);
 
-fn pool(threads: usize, queue: usize) -> BlockingPool {
-    let pool = BlockingPool::builder()
+pub(crate) fn builder(threads: usize, queue: usize) -> BlockingPoolBuilder {
+    BlockingPool::builder()
         .name("model")
         .threads(threads)
-        .queue(queue);
-    pool.keep_alive(LATER).build()
+        .queue(queue)
+        .keep_alive(LATER)
+}
+
+fn pool(threads: usize, queue: usize) -> BlockingPool {
+    builder(threads, queue).build()
+}
+
+/// Two pools that share the only permit of a limiter.
+fn limited() -> [BlockingPool; 2] {
+    let limiter = Limiter::new(1);
+    [1, 1].map(|threads| builder(threads, 1).limiter(&limiter).build())
 }
 
 fn accepted_work_runs_though_a_thread_retires() {
@@ -241,11 +224,7 @@ fn a_cancel_wakes_a_sleeping_job() {
 fn a_permit_is_held_until_the_thread_returns() {
     check(2, || {
         let limiter = Limiter::new(1);
-        let pool = BlockingPool::builder()
-            .threads(2)
-            .limiter(&limiter)
-            .keep_alive(LATER)
-            .build();
+        let pool = builder(2, 1).limiter(&limiter).build();
         let inside = Arc::new(AtomicUsize::new(0));
         let crowds = Tally::default();
         let work = || {
@@ -279,14 +258,7 @@ fn a_permit_is_held_until_the_thread_returns() {
 
 fn an_unused_permit_goes_to_the_next() {
     check(2, || {
-        let limiter = Limiter::new(1);
-        let limited = || {
-            BlockingPool::builder()
-                .threads(1)
-                .limiter(&limiter)
-                .keep_alive(LATER)
-        };
-        let (first, second) = (limited().build(), limited().build());
+        let [first, second] = limited();
         let cancelled = first.run("cancelled", |_| ()).unwrap();
         let canceller = spawn(move || cancelled.cancel());
         assert!(second.run("next", |_| ()).unwrap().wait().is_ok());
@@ -298,14 +270,7 @@ fn an_unused_permit_goes_to_the_next() {
 
 fn a_shutdown_calls_back_those_in_line() {
     check(2, || {
-        let limiter = Limiter::new(1);
-        let limited = || {
-            BlockingPool::builder()
-                .threads(1)
-                .limiter(&limiter)
-                .keep_alive(LATER)
-        };
-        let (first, second) = (limited().build(), limited().build());
+        let [first, second] = limited();
         let holds = first.run("holds the permit", |_| ()).unwrap();
         let waits = second.run("waits for it", |_| ()).unwrap();
         let report = second.shutdown(Duration::ZERO);

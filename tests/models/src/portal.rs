@@ -7,27 +7,16 @@ use futures::{FutureExt, StreamExt};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use mayhem_bridge::{Close, JoinError, Portal, SubmitError};
 
+use crate::catalog::{Model, models};
 use crate::world::{Counted, Tally, block_on, check, join, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "a_submission_wakes_the_driver",
-        a_submission_wakes_the_driver,
-    ),
-    ("a_future_wakes_the_driver", a_future_wakes_the_driver),
-    ("calls_that_wait_get_the_room", calls_that_wait_get_the_room),
-    (
-        "a_dropped_driver_ends_what_was_accepted",
-        a_dropped_driver_ends_what_was_accepted,
-    ),
-    (
-        "calls_that_wait_hear_of_the_drivers_end",
-        calls_that_wait_hear_of_the_drivers_end,
-    ),
-    (
-        "a_close_is_heard_by_driver_and_submitters",
-        a_close_is_heard_by_driver_and_submitters,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    a_submission_wakes_the_driver,
+    a_future_wakes_the_driver,
+    calls_that_wait_get_the_room,
+    a_dropped_driver_ends_what_was_accepted,
+    calls_that_wait_hear_of_the_drivers_end,
+    a_close_is_heard_by_driver_and_submitters,
 ];
 
 fn a_submission_wakes_the_driver() {

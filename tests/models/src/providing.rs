@@ -5,17 +5,12 @@ use std::sync::Arc;
 
 use mayhem_bridge::{Portal, PortalProvider};
 
+use crate::catalog::{Model, models};
 use crate::world::{Tally, block_on, check, join, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "the_last_user_ends_the_portals_thread",
-        the_last_user_ends_the_portals_thread,
-    ),
-    (
-        "who_comes_at_the_end_gets_a_live_portal",
-        who_comes_at_the_end_gets_a_live_portal,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    the_last_user_ends_the_portals_thread,
+    who_comes_at_the_end_gets_a_live_portal,
 ];
 
 /// A provider, and how many drivers were begun.

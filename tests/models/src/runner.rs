@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, process, thread};
 
 use crate::bugs::BUGS;
-use crate::catalog::{Model, models};
+use crate::catalog::{Model, all};
 use crate::world::runs;
 
 /// How long one model may take, planted or not, before that is a failure.
@@ -25,11 +25,11 @@ pub(crate) fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["list"] => {
-            models().iter().for_each(|model| println!("{}", model.name));
+            all().iter().for_each(|model| println!("{}", model.name));
             ExitCode::SUCCESS
         }
-        ["one", name] => match models().into_iter().find(|model| model.name == *name) {
-            Some(model) => run_here(&model),
+        ["one", name] => match all().into_iter().find(|model| model.name == *name) {
+            Some(model) => run_here(model),
             None => misused(&format!("there is no model {name}")),
         },
         [] | ["all"] => run_all(""),
@@ -79,7 +79,7 @@ enum Found {
 
 fn run_all(part: &str) -> ExitCode {
     let began = Instant::now();
-    let plain = models().into_iter().map(|model| Errand {
+    let plain = all().into_iter().map(|model| Errand {
         model: model.name,
         bug: None,
     });
@@ -89,7 +89,10 @@ fn run_all(part: &str) -> ExitCode {
     });
     let is_asked_for =
         |errand: &Errand| errand.model.contains(part) || errand.bug.unwrap_or("").contains(part);
-    let errands = plain.chain(planted).filter(is_asked_for).collect();
+    let errands: Vec<_> = plain.chain(planted).filter(is_asked_for).collect();
+    if errands.is_empty() {
+        return misused(&format!("there is no model or bug with {part} in its name"));
+    }
     let (mut sound, mut broken, mut caught, mut survived, mut total) = (0, 0, 0, 0, 0);
     for found in in_processes(errands) {
         match found {

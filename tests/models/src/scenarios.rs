@@ -8,16 +8,19 @@ mod handles;
 mod pool;
 mod stream;
 
+use everything::a_service_from_start_to_end;
+use handles::a_portal_in_many_hands;
+use pool::a_pool_in_many_hands;
 use shuttle::rand::{Rng, thread_rng};
+use stream::a_stream_in_many_hands;
 
-pub(crate) const SCENARIOS: &[(&str, fn())] = &[
-    (
-        "a_service_from_start_to_end",
-        everything::a_service_from_start_to_end,
-    ),
-    ("a_stream_in_many_hands", stream::a_stream_in_many_hands),
-    ("a_portal_in_many_hands", handles::a_portal_in_many_hands),
-    ("a_pool_in_many_hands", pool::a_pool_in_many_hands),
+use crate::catalog::{Model, models};
+
+pub(crate) const SCENARIOS: &[Model] = models![
+    a_service_from_start_to_end,
+    a_stream_in_many_hands,
+    a_portal_in_many_hands,
+    a_pool_in_many_hands,
 ];
 
 /// One of `0..count`.

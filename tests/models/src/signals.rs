@@ -1,33 +1,23 @@
 //! What a stream's producers can have besides a push: reserved room, signals, watermarks, replies.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use futures::{FutureExt, StreamExt};
-use loom::sync::atomic::{AtomicUsize, Ordering};
 use mayhem_bridge::{Overflow, Push, callback_once, callback_stream};
 
-use crate::world::{Tally, block_on, check, join, spawn};
+use crate::catalog::{Model, models};
+use crate::world::{Tally, Turns, block_on, check, join, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    ("a_permit_gives_its_room_back", a_permit_gives_its_room_back),
-    ("a_waiting_task_gets_the_room", a_waiting_task_gets_the_room),
-    ("a_ready_signal_comes_once", a_ready_signal_comes_once),
-    (
-        "the_end_of_a_permit_has_the_consumer_look",
-        the_end_of_a_permit_has_the_consumer_look,
-    ),
-    ("pause_and_resume_take_turns", pause_and_resume_take_turns),
-    (
-        "a_pause_sees_what_was_just_taken",
-        a_pause_sees_what_was_just_taken,
-    ),
-    (
-        "a_reply_or_its_absence_is_heard",
-        a_reply_or_its_absence_is_heard,
-    ),
-    ("a_reply_to_nobody_comes_back", a_reply_to_nobody_comes_back),
+pub(crate) const MODELS: &[Model] = models![
+    a_permit_gives_its_room_back,
+    a_waiting_task_gets_the_room,
+    a_ready_signal_comes_once,
+    the_end_of_a_permit_has_the_consumer_look,
+    pause_and_resume_take_turns,
+    a_pause_sees_what_was_just_taken,
+    a_reply_or_its_absence_is_heard,
+    a_reply_to_nobody_comes_back,
 ];
 
 fn a_permit_gives_its_room_back() {
@@ -110,22 +100,11 @@ fn a_ready_signal_comes_once() {
 
 fn pause_and_resume_take_turns() {
     check(2, || {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let inside = Arc::new(AtomicUsize::new(0));
-        let tell = |word: &'static str| {
-            let (told, inside) = (Arc::clone(&told), Arc::clone(&inside));
-            move || {
-                let others = inside.fetch_add(1, Ordering::AcqRel);
-                told.lock()
-                    .unwrap()
-                    .push(if others == 0 { word } else { "both at once" });
-                inside.fetch_sub(1, Ordering::AcqRel);
-            }
-        };
+        let turns = Turns::default();
         let (sink, mut stream) = callback_stream("model")
             .capacity(3)
             .overflow(Overflow::Block)
-            .watermarks(0, 1, tell("pause"), tell("resume"))
+            .watermarks(0, 1, turns.tell("pause"), turns.tell("resume"))
             .build();
         let pushers = [1, 2].map(|value| {
             let sink = sink.clone();
@@ -134,14 +113,7 @@ fn pause_and_resume_take_turns() {
         assert!(block_on(stream.next()).is_some());
         assert!(block_on(stream.next()).is_some());
         pushers.into_iter().for_each(join);
-        let told = told.lock().unwrap();
-        let turns = ["pause", "resume"].into_iter().cycle().take(told.len());
-        assert!(told.iter().copied().eq(turns), "{told:?}");
-        assert_eq!(
-            told.len() % 2,
-            0,
-            "empty, and still told to pause: {told:?}"
-        );
+        assert_eq!(turns.check() % 2, 0, "empty, and still told to pause");
         drop(sink);
     });
 }

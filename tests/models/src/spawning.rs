@@ -7,25 +7,14 @@ use futures::FutureExt;
 use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_bridge::{Close, JoinError, Portal};
 
+use crate::catalog::{Model, models};
 use crate::world::{Tally, block_on, check, join, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "spawned_jobs_end_before_the_driver",
-        spawned_jobs_end_before_the_driver,
-    ),
-    (
-        "a_close_ends_sleeping_spawned_jobs",
-        a_close_ends_sleeping_spawned_jobs,
-    ),
-    (
-        "a_dropped_driver_ends_spawned_jobs",
-        a_dropped_driver_ends_spawned_jobs,
-    ),
-    (
-        "a_cancel_reaches_a_spawned_job",
-        a_cancel_reaches_a_spawned_job,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    spawned_jobs_end_before_the_driver,
+    a_close_ends_sleeping_spawned_jobs,
+    a_dropped_driver_ends_spawned_jobs,
+    a_cancel_reaches_a_spawned_job,
 ];
 
 /// An executor with a thread for every task.

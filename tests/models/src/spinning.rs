@@ -4,21 +4,13 @@ use std::time::Duration;
 
 use mayhem_bridge::{Portal, PortalBuilder};
 
+use crate::catalog::{Model, models};
 use crate::world::{Tally, block_on, check, join, pass_time, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "a_spinning_driver_hears_of_work",
-        a_spinning_driver_hears_of_work,
-    ),
-    (
-        "a_spinning_waiter_hears_the_outcome",
-        a_spinning_waiter_hears_the_outcome,
-    ),
-    (
-        "a_spinning_wait_loses_no_outcome",
-        a_spinning_wait_loses_no_outcome,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    a_spinning_driver_hears_of_work,
+    a_spinning_waiter_hears_the_outcome,
+    a_spinning_wait_loses_no_outcome,
 ];
 
 fn spinning(turns: u32) -> PortalBuilder {

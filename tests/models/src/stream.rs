@@ -9,39 +9,19 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use mayhem_bridge::{CallbackStream, Overflow, Push, Sink, callback_stream};
 
+use crate::catalog::{Model, models};
 use crate::world::{JoinHandle, block_on, check, join, pass_time, spawn};
 
-pub(crate) const MODELS: &[(&str, fn())] = &[
-    (
-        "each_pushed_value_arrives_once",
-        each_pushed_value_arrives_once,
-    ),
-    (
-        "waiting_producers_are_told_of_room",
-        waiting_producers_are_told_of_room,
-    ),
-    ("a_batch_frees_its_room", a_batch_frees_its_room),
-    ("capacity_is_exact", capacity_is_exact),
-    (
-        "a_displaced_value_goes_to_its_pusher",
-        a_displaced_value_goes_to_its_pusher,
-    ),
-    (
-        "a_timed_push_is_queued_or_handed_back",
-        a_timed_push_is_queued_or_handed_back,
-    ),
-    (
-        "a_dropped_receive_loses_nothing",
-        a_dropped_receive_loses_nothing,
-    ),
-    (
-        "another_thread_takes_over_the_stream",
-        another_thread_takes_over_the_stream,
-    ),
-    (
-        "a_waker_may_use_the_stream_inline",
-        a_waker_may_use_the_stream_inline,
-    ),
+pub(crate) const MODELS: &[Model] = models![
+    each_pushed_value_arrives_once,
+    waiting_producers_are_told_of_room,
+    a_batch_frees_its_room,
+    capacity_is_exact,
+    a_displaced_value_goes_to_its_pusher,
+    a_timed_push_is_queued_or_handed_back,
+    a_dropped_receive_loses_nothing,
+    another_thread_takes_over_the_stream,
+    a_waker_may_use_the_stream_inline,
 ];
 
 fn open<T>(capacity: usize, overflow: Overflow) -> (Sink<T>, CallbackStream<T>) {

@@ -1,8 +1,8 @@
 //! What models are made of: the checker's threads, its way to run a future, and values that can be
 //! counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[cfg(mayhem_model = "loom")]
 use loom as checker;
@@ -119,6 +119,34 @@ pub(crate) struct Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.tally.add();
+    }
+}
+
+/// What an SDK was told by a stream's watermarks, and whether by two at once.
+#[derive(Clone, Default)]
+pub(crate) struct Turns {
+    told: Arc<Mutex<Vec<&'static str>>>,
+    /// The checker sees it, so that others may run while one tells.
+    inside: Arc<checker::sync::atomic::AtomicUsize>,
+}
+
+impl Turns {
+    pub(crate) fn tell(&self, word: &'static str) -> impl Fn() + Send + Sync + 'static {
+        let turns = self.clone();
+        move || {
+            let others = turns.inside.fetch_add(1, Ordering::AcqRel);
+            let word = if others == 0 { word } else { "both at once" };
+            turns.told.lock().expect("no poison").push(word);
+            turns.inside.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// How often it was told, which was to pause and to resume in turns.
+    pub(crate) fn check(&self) -> usize {
+        let told = self.told.lock().expect("no poison");
+        let turns = ["pause", "resume"].into_iter().cycle().take(told.len());
+        assert!(told.iter().copied().eq(turns), "{told:?}");
+        told.len()
     }
 }
 

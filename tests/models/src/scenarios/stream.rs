@@ -1,13 +1,13 @@
 //! Every way to push, every way to receive, and every way to end a stream, at once.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mayhem_bridge::{CallbackStream, Overflow, Push, Sink, callback_stream};
 
 use super::pick;
-use crate::world::{Counted, Tally, block_on, explore, join, pass_time, spawn};
+use crate::world::{Counted, Tally, Turns, block_on, explore, join, pass_time, spawn};
 
 const PRODUCERS: usize = 3;
 const VALUES: usize = 2;
@@ -92,31 +92,6 @@ fn push_somehow(sink: &Sink<Counted>, value: Counted) -> Option<Push<Counted>> {
     );
     assert!(is_expected, "{push:?}");
     Some(push)
-}
-
-/// What the SDK was told by the watermarks, and whether by two at once.
-#[derive(Clone, Default)]
-struct Turns {
-    told: Arc<Mutex<Vec<&'static str>>>,
-    inside: Arc<shuttle::sync::atomic::AtomicUsize>,
-}
-
-impl Turns {
-    fn tell(&self, word: &'static str) -> impl Fn() + Send + Sync + 'static {
-        let turns = self.clone();
-        move || {
-            let others = turns.inside.fetch_add(1, Ordering::AcqRel);
-            let word = if others == 0 { word } else { "both at once" };
-            turns.told.lock().unwrap().push(word);
-            turns.inside.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    fn check(&self) {
-        let told = self.told.lock().unwrap();
-        let turns = ["pause", "resume"].into_iter().cycle().take(told.len());
-        assert!(told.iter().copied().eq(turns), "{told:?}");
-    }
 }
 
 type Counter = Arc<AtomicUsize>;
