@@ -91,7 +91,9 @@ fn run_all(part: &str) -> ExitCode {
         |errand: &Errand| errand.model.contains(part) || errand.bug.unwrap_or("").contains(part);
     let errands: Vec<_> = plain.chain(planted).filter(is_asked_for).collect();
     if errands.is_empty() {
-        return misused(&format!("there is no model or bug with {part} in its name"));
+        return misused(&format!(
+            "this checker has no model or bug with {part} in its name"
+        ));
     }
     let (mut sound, mut broken, mut caught, mut survived, mut total) = (0, 0, 0, 0, 0);
     for found in in_processes(errands) {
