@@ -279,7 +279,7 @@ impl<'a> Engine<'a> {
             self.next_token(),
             self.order.as_ref().and_then(|order| order.next_wake()),
         ];
-        let Some(next) = due.into_iter().flatten().min() else {
+        let Some(next) = due.iter().flatten().min().copied() else {
             self.sleep = None;
             return false;
         };

@@ -38,6 +38,10 @@ impl<T: Leased> LeaseTable<T> {
     pub(crate) fn poll(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::default();
         self.deadlines.look(now);
+        // Nearly always: nothing is done of which `next_wake` does not say when.
+        if self.next_wake().is_none_or(|next| next > now) {
+            return commands;
+        }
         for _ in 0..POLL_COUNT_MAX {
             let Some(handle) = self.lasts.first_due(now, &self.leases) else {
                 break;
