@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -14,6 +13,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_core::Instant;
 
 use crate::SimClock;
+use crate::hang::{Hang, Violation};
 use crate::hazards::Hazards;
 use crate::tape::{Dice, Tape};
 use crate::world::{Next, TaskId, World};
@@ -52,39 +52,6 @@ pub struct Simulation {
     /// Each is taken out while it is polled.
     tasks: RefCell<BTreeMap<TaskId, Option<LocalBoxFuture<'static, ()>>>>,
     watch: RefCell<Option<Box<dyn FnMut()>>>,
-}
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which promise; shrinking keeps it.
-    pub invariant: &'static str,
-    /// What happened, for a person.
-    pub detail: String,
-    /// When.
-    pub at: Instant,
-}
-
-/// Why a run ended without its future being done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Hang {
-    /// Nothing can run and no timer is set: what is left waits for ever.
-    Deadlock {
-        /// When it was noticed.
-        at: Instant,
-        /// The names of the tasks that are left.
-        waiting: Vec<String>,
-    },
-    /// A promise was broken: see [`Simulation::violate`].
-    Violated(Violation),
-    /// Two million polls went by while time stood still.
-    Livelock {
-        /// The instant at which time stands.
-        at: Instant,
-        /// The names of the tasks that are left.
-        running: Vec<String>,
-    },
 }
 
 impl Simulation {
@@ -235,6 +202,38 @@ impl Simulation {
     ///
     /// When a task panics, with its panic; and when called inside a task of this simulation.
     pub fn run<T>(&self, main: impl Future<Output = T>) -> Result<T, Hang> {
+        self.run_until(Instant::from_nanos(u64::MAX), main)
+    }
+
+    /// As [`run`](Self::run), but gives up when the next timer is beyond `horizon`: for what might
+    /// go on for ever.
+    ///
+    /// # Errors
+    ///
+    /// As `run`; [`Hang::Endless`] when it gives up.
+    ///
+    /// # Panics
+    ///
+    /// As `run`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::Instant;
+    /// use mayhem_sim::{Hang, Simulation};
+    /// use std::time::Duration;
+    ///
+    /// let sim = Simulation::new(1);
+    /// let clock = sim.clock();
+    /// let ticks = async {
+    ///     loop {
+    ///         clock.sleep(Duration::from_secs(1)).await;
+    ///     }
+    /// };
+    /// let hang: Result<(), Hang> = sim.run_until(Instant::from_nanos(60_000_000_000), ticks);
+    /// assert!(matches!(hang, Err(Hang::Endless { .. })));
+    /// ```
+    pub fn run_until<T>(&self, horizon: Instant, main: impl Future<Output = T>) -> Result<T, Hang> {
         let mut main = pin!(main);
         self.world.add_main();
         // Whatever way this function is left, the executor forgets `main` with it.
@@ -248,6 +247,11 @@ impl Simulation {
                 Next::Poll(id, waker) => (id, waker),
                 Next::Wake(due) => {
                     self.world.wake(due);
+                    let at = self.world.now();
+                    if at > horizon {
+                        let running = self.world.task_names();
+                        return Err(Hang::Endless { at, running });
+                    }
                     continue;
                 }
                 Next::Add(spawned) => {
@@ -317,34 +321,6 @@ impl fmt::Debug for Simulation {
             .field("now", &self.world.now())
             .field("tasks", &self.world.task_names())
             .finish()
-    }
-}
-
-impl fmt::Display for Hang {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Deadlock { waiting, .. } => {
-                let waiting = waiting.join(", ");
-                write!(f, "nothing can run and no timer is set; waiting: {waiting}")
-            }
-            Self::Violated(violation) => violation.fmt(f),
-            Self::Livelock { running, .. } => {
-                write!(
-                    f,
-                    "time stands still while these run: {}",
-                    running.join(", ")
-                )
-            }
-        }
-    }
-}
-
-impl Error for Hang {}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.at - Instant::ZERO;
-        write!(f, "{} at {at:?}: {}", self.invariant, self.detail)
     }
 }
 

@@ -59,6 +59,7 @@ pub mod contract;
 mod executor;
 mod explore;
 mod fingerprint;
+mod hang;
 mod hazards;
 mod store;
 mod tape;
@@ -70,8 +71,9 @@ pub use broker::{
 };
 pub use check::{Checker, Hold, INVARIANTS, Promises};
 pub use clock::SimClock;
-pub use executor::{Hang, SimSpawn, Simulation, Violation};
+pub use executor::{SimSpawn, Simulation};
 pub use explore::{Found, attempt, explore, shrink};
+pub use hang::{Hang, Violation};
 pub use hazards::{Hazards, Schedule};
 pub use store::{CommitFailed, SimStore, StoreSettings};
 pub use tape::{Choice, Dice, NotATape, Tape};

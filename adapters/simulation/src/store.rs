@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mayhem_core::{Clock, Instant};
 
+use crate::fingerprint::Map;
 use crate::hazards::swarm_rate;
 use crate::{Dice, SimClock, Simulation};
 
@@ -58,7 +59,7 @@ pub struct CommitFailed;
 
 #[derive(Default)]
 struct Rows {
-    durable: BTreeMap<String, Instant>,
+    durable: Map<String, Instant>,
     pending: BTreeMap<(Instant, u64), String>,
     serial: u64,
     is_latched: bool,

@@ -47,7 +47,9 @@ impl Kills {
 
     /// Whether the process is coming down; wakes the task that asked when it does.
     pub(crate) fn is_dying(&self, cx: &Context<'_>) -> bool {
-        self.shared.waker.register(cx.waker());
+        if self.shared.left.load(Ordering::Relaxed) > 0 {
+            self.shared.waker.register(cx.waker());
+        }
         self.shared.is_dying.load(Ordering::Relaxed)
     }
 

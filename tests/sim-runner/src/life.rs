@@ -9,7 +9,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{Either, select};
 use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Report};
 use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
@@ -171,7 +170,7 @@ impl Stage<'_> {
         promises: Promises,
         ending: Ending,
     ) -> Result<Ended, Hang> {
-        let (control, stopper) = (Arc::new(Mutex::new(None)), Stopper::new(self, ending));
+        let (control, mut stopper) = (Arc::new(Mutex::new(None)), Stopper::new(self, ending));
         let told = Arc::clone(&control);
         let mut observer = self.checker.observer();
         let builder = Consumer::builder()
@@ -271,10 +270,10 @@ impl Stage<'_> {
             })
             .await
         };
-        let horizon = self.clock.sleep(HORIZON);
-        match self.sim.run(select(pin!(both), horizon))? {
-            Either::Left((ended, _)) => Ok(ended),
-            Either::Right(_) => Ok(Ended::Endless),
+        let horizon = mayhem_core::Clock::now(&self.clock) + HORIZON;
+        match self.sim.run_until(horizon, both) {
+            Err(Hang::Endless { .. }) => Ok(Ended::Endless),
+            ended => ended,
         }
     }
 
@@ -338,7 +337,7 @@ impl Stage<'_> {
 
 /// Stops a consumer from within its observer.
 struct Stopper {
-    left: Mutex<Option<u64>>,
+    left: Option<u64>,
     checker: Checker,
     plan: mayhem_core::Plan,
     /// What was told of, by name.
@@ -358,7 +357,7 @@ impl Stopper {
             _ => (None, mayhem_core::Plan::default()),
         };
         Self {
-            left: Mutex::new(left),
+            left,
             checker: stage.checker.clone(),
             told: Arc::clone(&stage.told),
             plan,
@@ -366,17 +365,16 @@ impl Stopper {
         }
     }
 
-    fn see(&self, event: &Event, control: &Mutex<Option<Control>>) {
+    fn see(&mut self, event: &Event, control: &Mutex<Option<Control>>) {
         if self.is_told {
             say(format_args!("    told {event:?}"));
         }
         if let Some(name) = name_of(event) {
-            let mut told = self.told.lock().expect("as above");
+            let mut told = self.told.lock().expect("nobody panics with it");
             *told.entry(name).or_default() += 1;
         }
-        let mut left = self.left.lock().expect("nobody panics with it");
-        let Some(count) = *left else { return };
-        *left = count.checked_sub(1);
+        let Some(count) = self.left else { return };
+        self.left = count.checked_sub(1);
         if count == 0
             && let Some(control) = control.lock().expect("as above").as_ref()
         {

@@ -4,6 +4,7 @@
 //! a number or waits.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::time::Duration;
 
 use mayhem_core::{
@@ -26,6 +27,8 @@ pub(super) struct Ledger {
     facts: Vec<Fact>,
     /// Grows with what somebody may wait for: a message that becomes ready, or its end.
     changes: u64,
+    /// Kept for its memory.
+    text: String,
 }
 
 struct Entry {
@@ -53,6 +56,7 @@ impl Ledger {
             open_count: 0,
             facts: Vec::with_capacity(FACTS),
             changes: 0,
+            text: String::new(),
         }
     }
 
@@ -99,7 +103,10 @@ impl Ledger {
 
         let entry = &mut self.entries[index];
         entry.truth.deliveries += 1;
-        let token = LeaseToken::from(format!("{}/{}", entry.id, entry.truth.deliveries));
+        self.text.clear();
+        // Ignored: a string takes all that is written to it.
+        let _ = write!(self.text, "{}/{}", entry.id, entry.truth.deliveries);
+        let token = LeaseToken::from(self.text.as_str());
         let (deadline, until) = (at + lease.told, at + lease.real);
         entry.truth.fate = Fate::Leased {
             lease: token.clone(),

@@ -7,13 +7,13 @@ use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Rate, Ti
 
 use super::Time;
 use super::calls::{Calls, Known};
+use super::few::Few;
 use super::hooks::Hook;
 use super::limits::Limits;
 use super::named::Named;
 use super::poison::Spared;
 use super::room::{Room, Weight};
 use super::told::Told;
-use crate::fingerprint::Map;
 use crate::{Answer, SettleKind};
 
 /// What a consumer was told, and what its world is like: which promises it can be held to.
@@ -132,11 +132,11 @@ pub(super) struct Message {
     /// The deliveries in this consumer's life that were not merged.
     pub(super) generations: Vec<Generation>,
     /// Which of them goes on under the lease of which delivery: those that were merged, too.
-    pub(super) owners: Map<u64, usize>,
+    pub(super) owners: Few<u64, usize>,
     /// How many settlements the broker has confirmed that were not told of yet.
     pub(super) done_count: u64,
     /// By attempt, how many deliveries were received and have not ended.
-    pub(super) open: Map<u32, i64>,
+    pub(super) open: Few<u32, i64>,
     /// Whether it came so late that its lease could not be kept.
     pub(super) was_let_go: bool,
     pub(super) weight: Weight,
@@ -207,7 +207,7 @@ pub(super) type Mark = Time;
 impl Message {
     /// The delivery that goes on, or went on, under a lease.
     pub(super) fn generation(&self, token: &LeaseToken) -> Option<&Generation> {
-        let owner = self.owners.get(&delivery_of(token))?;
+        let owner = self.owners.get(delivery_of(token))?;
         self.generations.get(*owner)
     }
 

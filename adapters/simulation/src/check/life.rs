@@ -97,10 +97,10 @@ impl Checks {
             None => return Ok(()),
         };
         let message = self.messages.get_or_default(&key.id);
-        let open = message.open.entry(key.attempt).or_default();
-        *open += change;
+        let open = message.open.get(key.attempt).copied().unwrap_or_default() + change;
+        message.open.insert(key.attempt, open);
         self.open_count += change;
-        if *open < 0 {
+        if open < 0 {
             let detail = format!("{key} ends more often than it was received");
             return Err(Broken("one end", detail));
         }

@@ -7,6 +7,7 @@
 mod calls;
 mod checks;
 mod facts;
+mod few;
 mod hand;
 mod hooks;
 mod invariants;
