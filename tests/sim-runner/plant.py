@@ -100,6 +100,10 @@ P=[
 (S,'            Stage::Running(_) => self.stats.lost -= usize::from(is_lost),','            Stage::Running(_) => { self.stats.lost -= usize::from(is_lost); if B("a hang is spared") { self.poison.spare(delivery.id()); } }'),
 ('consumer/poison.rs','        self.emit_about(handle, |delivery| Event::Poisoned { delivery, attempt });','        if !B("poison not told") { self.emit_about(handle, |delivery| Event::Poisoned { delivery, attempt }); }'),
 (H,'                let after = after.map(|after| after.max(self.settings.nack_delay_min));','                let after = after.map(|after| if B("least delay ignored") { after } else { after.max(self.settings.nack_delay_min) });'),
+('batched/lead.rs','        while let Some(told) = stage.next() {','        while let Some(told) = stage.next().filter(|_| !B("lead of a batch not passed on")) {'),
+('batched/batch.rs','            if !is_there || delivery.is_lease_lost() {','            if !is_there || (delivery.is_lease_lost() && !B("lost message kept in its batch")) {'),
+('batched/batch.rs','            Ok(verdicts) if verdicts.len() == count => verdicts','            Ok(verdicts) if verdicts.len() == count && B("verdicts of a batch mixed up") => verdicts.into_iter().rev().map(Ok).collect(),\n            Ok(verdicts) if verdicts.len() == count => verdicts'),
+('batched/batch.rs','            Err(message) => vec','            Err(_) if B("panic of a batch kept from it") => vec![Ok(LEFT_OUT); count],\n            Err(message) => vec'),
 ]
 names=[];bad=0
 for f,old,new in P:

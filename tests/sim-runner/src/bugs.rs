@@ -180,6 +180,10 @@ const BUGS: &[(&str, u64)] = &[
     ("a hang is spared", BUDGET),
     ("poison not told", BUDGET),
     ("least delay ignored", BUDGET),
+    ("lead of a batch not passed on", BUDGET),
+    ("lost message kept in its batch", BUDGET),
+    ("verdicts of a batch mixed up", BUDGET),
+    ("panic of a batch kept from it", BUDGET),
 ];
 
 /// As many as a fixed run has.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::batches::Batches;
 use crate::hooks::NAMES;
 use futures::future::Either;
 use mayhem_core::{
@@ -29,6 +30,8 @@ pub(crate) struct Features {
     bytes_max: Option<usize>,
     /// How often a consumer is paused, resumed or changed while it runs.
     changes: u64,
+    /// How messages are handled together, if they are.
+    pub(crate) batches: Option<Batches>,
 }
 
 /// What a fan-out needs of its branches.
@@ -74,6 +77,7 @@ impl Features {
                 false => 0,
             },
             bytes_max: has("swarm: bytes", 5).then(|| dice.pick("swarm: bytes in hand", &BYTES)),
+            batches: has("swarm: batches", 6).then(|| Batches::draw(dice, lease)),
         }
     }
 

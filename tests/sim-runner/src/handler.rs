@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mayhem_core::{BranchError, Delivery, Verdict};
@@ -24,19 +24,15 @@ pub(crate) struct Play {
     pub(crate) has_canary: bool,
     /// Whether they do nothing that they should not.
     pub(crate) is_decent: bool,
-    /// Tells the world that a promise was broken.
-    pub(crate) orphans: Arc<AtomicUsize>,
+    /// Tells the world that a promise was broken, which and how.
+    pub(crate) broken: Arc<OnceLock<(&'static str, &'static str)>>,
 }
 
 /// Counts the branches that are alive.
 struct Alive(Arc<AtomicUsize>);
 
 impl Play {
-    pub(crate) async fn handle(&self, delivery: &Delivery) -> Verdict {
-        self.checker.watch(delivery, self.decide(delivery)).await
-    }
-
-    async fn decide(&self, delivery: &Delivery) -> Verdict {
+    pub(crate) async fn decide(&self, delivery: &Delivery) -> Verdict {
         let alive = Arc::new(AtomicUsize::new(0));
         if self.has_canary && self.dice.chance("canary", CANARY) {
             return Verdict::Ack;
@@ -50,8 +46,9 @@ impl Play {
         let features = &self.settings.features;
         let verdict = features.fan_out(delivery, restart, record, notify).await;
         // Relaxed: the branches ran in this very task.
-        self.orphans
-            .fetch_add(alive.load(Ordering::Relaxed), Ordering::Relaxed);
+        if alive.load(Ordering::Relaxed) > 0 {
+            self.break_promise("in hand once", "a branch outlives its fan-out");
+        }
         self.kills.may_kill(&self.dice, delivery).await;
         self.misbehave(delivery).await;
         // Where other branches were enough, the effect may not be safe.
@@ -60,6 +57,11 @@ impl Play {
             return Verdict::Retry { after: None };
         }
         verdict
+    }
+
+    pub(crate) fn break_promise(&self, invariant: &'static str, detail: &'static str) {
+        // Ignored: the first that was broken is told.
+        let _ = self.broken.set((invariant, detail));
     }
 
     async fn restart(&self, _alive: Alive) -> Result<(), BranchError> {
@@ -118,7 +120,8 @@ impl Play {
         let unit = self.settings.lease / 40;
         match self.dice.choose("misbehaviour", kinds) {
             60 => panic!("planned"),
-            61 => {
+            // One that was cancelled is past it, though its batch goes on.
+            61 if !delivery.is_cancelled() => {
                 let hold = self.checker.hold(delivery);
                 let rest = self.clock.sleep(self.dice.duration("shielded", 20 * unit));
                 let shielded = async move {

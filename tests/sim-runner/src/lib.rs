@@ -6,6 +6,7 @@
 //! stop, crash and go until every message has its fate), `totals` (what many lives met), `search`
 //! (many seeds on several threads), `bugs` (those that are planted in the engine).
 
+mod batches;
 mod bugs;
 mod features;
 mod handler;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
 };
 
+use crate::batches::Handlers;
 use crate::handler::{Play, PollsLeft};
 use crate::hooks::add_hooks;
 use crate::kills::Kills;
@@ -202,9 +202,10 @@ impl Stage<'_> {
             kills: self.kills.clone(),
             has_canary: self.life.has_canary,
             is_decent: self.settings.is_patient(round),
-            orphans: Arc::new(AtomicUsize::new(0)),
+            broken: Arc::default(),
         };
-        let orphans = Arc::clone(&play.orphans);
+        let broken = Arc::clone(&play.broken);
+        let play = Handlers::new(play);
         let ended = if self.dice.choose("spawned handlers", 2) == 0 {
             let handler = async |delivery: &Delivery| play.handle(delivery).await;
             self.run(builder.handler(handler).build(), &control, promises, ending)
@@ -215,9 +216,8 @@ impl Stage<'_> {
             });
             self.run(consumer.build(), &control, promises, ending)
         };
-        if orphans.load(Ordering::Relaxed) > 0 {
-            self.sim
-                .violate("in hand once", "a branch outlives its fan-out");
+        if let Some((invariant, detail)) = broken.get() {
+            self.sim.violate(invariant, *detail);
         }
         ended
     }
