@@ -15,6 +15,8 @@ mod slab;
 mod slot;
 mod spread;
 mod table;
+#[cfg(test)]
+mod testing;
 mod timers;
 mod wheel;
 

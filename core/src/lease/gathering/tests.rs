@@ -1,29 +1,12 @@
 use std::time::Duration;
 
 use super::GATHER_COUNT_MAX;
-use crate::lease::{ExtendBatch, Handle, LeaseSettings, LeaseTable, Leased};
-use crate::{Instant, LeaseToken, MessageId, Outcome};
-
-const LEASE: Duration = Duration::from_secs(10);
+use crate::lease::testing::{LEASE, Message, at, insert};
+use crate::lease::{ExtendBatch, Handle, LeaseSettings, LeaseTable};
+use crate::{Instant, LeaseToken, Outcome};
 
 /// A batch is gathered in three parts.
 const COUNT_MAX: usize = 3 * GATHER_COUNT_MAX;
-
-struct Message(MessageId, LeaseToken);
-
-impl Leased for Message {
-    fn id(&self) -> &MessageId {
-        &self.0
-    }
-
-    fn token(&self) -> &LeaseToken {
-        &self.1
-    }
-}
-
-fn at(seconds: u64) -> Instant {
-    Instant::ZERO + Duration::from_secs(seconds)
-}
 
 /// A table with `count` leases, all due for an extension at 5 s.
 fn full_table(count: usize, lease_max: Duration) -> (LeaseTable<Message>, Vec<Handle>) {
@@ -34,13 +17,10 @@ fn full_table(count: usize, lease_max: Duration) -> (LeaseTable<Message>, Vec<Ha
         lease_max,
         extend_count_max: COUNT_MAX,
     });
-    let insert = |number: usize| {
-        let id = MessageId::from(number.to_string());
-        let hash = table.hash(&id);
-        let message = Message(id, LeaseToken::from("first"));
-        table.insert(at(0), hash, at(10), |_, _| Some(message))
-    };
-    let handles = (0..count).map(insert).collect();
+    let numbers = 0..count;
+    let handles = numbers
+        .map(|number| insert(&mut table, at(0), &number.to_string(), at(10)))
+        .collect();
     (table, handles)
 }
 
@@ -209,10 +189,7 @@ fn leases_that_last_longer_than_is_wanted_are_not_looked_at_for_ever() {
     let (mut table, handles) = full_table(0, LEASE * 100);
     assert!(handles.is_empty());
     for number in 0..3 * COUNT_MAX {
-        let id = MessageId::from(number.to_string());
-        let hash = table.hash(&id);
-        let message = Message(id, LeaseToken::from("first"));
-        table.insert(at(0), hash, at(100), |_, _| Some(message));
+        insert(&mut table, at(0), &number.to_string(), at(100));
     }
 
     for second in 0..90 {

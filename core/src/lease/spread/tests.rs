@@ -2,8 +2,9 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::lease::{ExtendBatch, LeaseSettings, LeaseTable, Leased};
-use crate::{Instant, LeaseToken, MessageId, Outcome};
+use crate::lease::testing::insert;
+use crate::lease::{ExtendBatch, LeaseSettings, LeaseTable};
+use crate::{Instant, Outcome};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -16,18 +17,6 @@ struct Kept {
     lost: usize,
     /// The least that was left of a lease when its extension was sent.
     slack: Duration,
-}
-
-struct Message(MessageId, LeaseToken);
-
-impl Leased for Message {
-    fn id(&self) -> &MessageId {
-        &self.0
-    }
-
-    fn token(&self) -> &LeaseToken {
-        &self.1
-    }
 }
 
 /// Keeps `count` leases of a minute for so many seconds with a broker that takes `round_trip`.
@@ -45,12 +34,9 @@ fn keep(
         lease_max: MINUTE * 1_000,
         extend_count_max,
     });
-    let token = LeaseToken::from("token");
     let start = Instant::ZERO + MINUTE;
     for number in 0..count {
-        let message = Message(MessageId::from(number.to_string()), token.clone());
-        let hash = table.hash(&message.0);
-        table.insert(start, hash, start + MINUTE, |_, _| Some(message));
+        insert(&mut table, start, &number.to_string(), start + MINUTE);
     }
     let mut kept = Kept {
         calls: vec![0; seconds],

@@ -4,28 +4,11 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{LeaseSettings, LeaseTable};
+use crate::lease::testing::{LEASE, Message, at, insert};
 use crate::lease::timers::POLL_COUNT_MAX;
-use crate::lease::{Commands, ExtendBatch, Handle, Lease, Leased};
+use crate::lease::{Commands, ExtendBatch, Handle, Lease};
 use crate::metrics::Tally;
 use crate::{Instant, LeaseToken, MessageId, Outcome};
-
-const LEASE: Duration = Duration::from_secs(10);
-
-struct Message(MessageId, LeaseToken);
-
-impl Leased for Message {
-    fn id(&self) -> &MessageId {
-        &self.0
-    }
-
-    fn token(&self) -> &LeaseToken {
-        &self.1
-    }
-}
-
-fn at(seconds: u64) -> Instant {
-    Instant::ZERO + Duration::from_secs(seconds)
-}
 
 fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<Message> {
     LeaseTable::new(LeaseSettings {
@@ -35,13 +18,6 @@ fn table(extend_count_max: usize, lease_max: Duration) -> LeaseTable<Message> {
         lease_max,
         extend_count_max,
     })
-}
-
-fn insert(table: &mut LeaseTable<Message>, now: Instant, id: &str, deadline: Instant) -> Handle {
-    let message = Message(MessageId::from(id), LeaseToken::from("first"));
-    assert_eq!(table.find(&message.0), None, "{id} is in hand already");
-    let hash = table.hash(&message.0);
-    table.insert(now, hash, deadline, |_, _| Some(message))
 }
 
 fn done(table: &mut LeaseTable<Message>, batch: &ExtendBatch) -> Vec<Handle> {
