@@ -23,12 +23,7 @@ pub fn inline_handlers_settle_every_message<R: Runtime>() {
         .concurrency(32)
         .backoff(no_backoff())
         .build();
-    runtime.block_on(
-        consumer
-            .run()
-            .map(|report| check(&broker, &report))
-            .boxed_local(),
-    );
+    check(&mut runtime, &broker, consumer.run());
 }
 
 /// Handlers as tasks of the executor.
@@ -46,12 +41,7 @@ pub fn spawned_handlers_settle_every_message<R: Runtime>() {
         .concurrency(32)
         .backoff(no_backoff())
         .build();
-    runtime.block_on(
-        consumer
-            .run()
-            .map(|report| check(&broker, &report))
-            .boxed_local(),
-    );
+    check(&mut runtime, &broker, consumer.run());
 }
 
 /// Handlers as tasks of the executor, ten of which at a time share one call.
@@ -76,12 +66,7 @@ pub fn batched_handlers_settle_every_message<R: Runtime>() {
         .concurrency(32)
         .backoff(no_backoff())
         .build();
-    runtime.block_on(
-        consumer
-            .run()
-            .map(|report| check(&broker, &report))
-            .boxed_local(),
-    );
+    check(&mut runtime, &broker, consumer.run());
 }
 
 /// Two branches of a millisecond; the first attempt at every seventh message fails.
@@ -117,7 +102,11 @@ fn filled_broker(runtime: &impl Runtime) -> SimBroker {
     broker
 }
 
-fn check(broker: &SimBroker, report: &Report) {
+/// Runs a consumer to its end, and sees that the broker is empty and the report adds up.
+fn check(runtime: &mut impl Runtime, broker: &SimBroker, run: impl Future<Output = Report>) {
+    let mut report = None;
+    runtime.block_on(run.map(|ended| report = Some(ended)).boxed_local());
+    let report = report.expect("it ran to its end");
     let messages = u64::from(MESSAGES);
     assert!(report.is_balanced(), "{report:?}");
     assert!(report.error.is_none(), "{report:?}");
