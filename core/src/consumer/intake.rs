@@ -83,7 +83,7 @@ impl Intake<'_> {
     }
 
     /// The next message to take up.
-    pub(super) fn next_received(&mut self) -> Option<Received> {
+    fn next_received(&mut self) -> Option<Received> {
         let next = self.received.next();
         if self.received.len() == 0 {
             // A large batch is not kept until the next one.
@@ -206,7 +206,7 @@ impl Engine<'_> {
         }
     }
 
-    fn receive(&mut self, now: Instant, answer: Answer<Vec<Received>>) {
+    pub(super) fn receive(&mut self, now: Instant, answer: Answer<Vec<Received>>) {
         match answer {
             Answer::Done(batch) => {
                 self.intake.failures = 0;
@@ -227,22 +227,43 @@ impl Engine<'_> {
         }
     }
 
-    /// Takes up one message; what comes after the stop is released.
-    pub(super) fn accept(&mut self, now: Instant, received: Received) {
-        let Received { message, deadline } = received;
+    /// Takes in the next message, if there is one; what comes after the stop is released.
+    pub(super) fn accept(&mut self, now: Instant) -> bool {
+        // Looked at where it lies: it is moved once, to where it stays.
+        let Some(Received { message, .. }) = self.intake.received.as_slice().first() else {
+            return false;
+        };
+        let hash = self.table.hash(&message.id);
+        let is_in_hand = self.table.find_hashed(hash, &message.id).is_some();
+        let is_new = !is_in_hand && !self.table.is_detached(hash, &message.lease);
         self.stats.totals.received += 1;
         self.stats.totals.redelivered += u64::from(message.attempt > 1);
-        self.emit(|| Event::Received(key(&message)));
+        if self.settings.observer.is_some() {
+            let key = key(message);
+            self.emit(|| Event::Received(key));
+        }
+        if let Some(received) = self.intake.next_received() {
+            if is_new {
+                self.take_up(now, hash, received);
+            } else {
+                self.meet(now, hash, received);
+            }
+        }
+        true
+    }
 
-        let hash = self.table.hash(&message.id);
+    /// Takes in a message that may be in hand already.
+    fn meet(&mut self, now: Instant, hash: IdHash, received: Received) {
+        let Received { message, deadline } = &received;
+        let deadline = *deadline;
         if self.table.is_detached(hash, &message.lease) {
             // A duplicate that is late: what came under this lease has had its nack sent, and the
             // message may have come under another one since.
             self.stats.totals.merged += 1;
-            return self.emit(|| Event::Merged(key(&message)));
+            return self.emit(|| Event::Merged(key(message)));
         }
         let Some(older) = self.table.find_hashed(hash, &message.id) else {
-            return self.take_up(now, hash, message, deadline);
+            return self.take_up(now, hash, received);
         };
         // An older delivery that was not noticed to be over must not go on under the new lease.
         if self
@@ -266,11 +287,11 @@ impl Engine<'_> {
         {
             self.table.detach(older, &message.lease);
         }
-        let Some(older) = self.table.find(&message.id) else {
-            return self.take_up(now, hash, message, deadline);
+        let Some(older) = self.table.find_hashed(hash, &message.id) else {
+            return self.take_up(now, hash, received);
         };
         self.stats.totals.merged += 1;
-        self.emit(|| Event::Merged(key(&message)));
+        self.emit(|| Event::Merged(key(message)));
         let is_newer = |lease: &Lease<Delivering>| message.attempt > newest(lease);
         if self.table.get(older).is_some_and(is_newer) {
             // One handler, and now two attempts.
@@ -291,7 +312,8 @@ impl Engine<'_> {
     }
 
     /// Takes up a message that is not in hand, whose id has this hash.
-    fn take_up(&mut self, now: Instant, hash: IdHash, message: Message, deadline: Instant) {
+    fn take_up(&mut self, now: Instant, hash: IdHash, received: Received) {
+        let Received { message, deadline } = received;
         let is_running = self.stats.phase == Phase::Running;
         let (load, bytes) = (self.load(), message.payload.len());
         let is_shed = is_running && self.intake.flow.is_too_much(load, bytes);

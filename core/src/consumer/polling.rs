@@ -40,9 +40,7 @@ impl Engine<'_> {
                     now = self.shared.clock.now();
                     self.observing.now = now;
                 }
-            } else if let Some(received) = self.intake.next_received() {
-                self.accept(now, received);
-            } else {
+            } else if !self.accept(now) {
                 // Messages whose lease had ended made room.
                 return count > 0 || self.stats.outstanding != outstanding;
             }

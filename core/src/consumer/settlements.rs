@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::answers::Came;
 use super::calls::Answer;
-use super::delivering::{Delivering, End, Settling, Stage};
+use super::delivering::{Delivering, End, Running, Settling, Stage};
 use super::engine::Engine;
 use crate::lease::{Handle, Lease, Member};
 use crate::{BrokerCall, Event, Instant, Outcome, Settle, Settlement};
@@ -46,8 +46,10 @@ impl Engine<'_> {
         };
         let is_held = lease.is_extending && away.is_some();
         let settling = Stage::Settling(Settling::new(settle, is_release, is_held));
-        let stage = std::mem::replace(&mut lease.owner.stage, settling);
-        self.leave(&stage);
+        match std::mem::replace(&mut lease.owner.stage, settling) {
+            Stage::Running(running) => self.leave_scope(&running),
+            stage => self.leave(&stage),
+        }
         self.stats.settling += 1;
         if !is_held {
             self.settlements.push(handle);
@@ -182,15 +184,18 @@ impl Engine<'_> {
         }
     }
 
+    /// A handler has ended, or is given up.
+    fn leave_scope(&mut self, running: &Running) {
+        self.stats.running -= 1;
+        self.stats.stuck -= usize::from(running.is_stuck);
+        self.observe_end(running);
+    }
+
     /// A delivery is no longer at a stage.
     pub(super) fn leave(&mut self, stage: &Stage) {
         match stage {
             Stage::Buffered => self.stats.buffered -= 1,
-            Stage::Running(running) => {
-                self.stats.running -= 1;
-                self.stats.stuck -= usize::from(running.is_stuck);
-                self.observe_end(running);
-            }
+            Stage::Running(running) => self.leave_scope(running),
             Stage::Parked(parked) => {
                 self.stats.parked -= 1;
                 self.parking.bytes -= parked.bytes;

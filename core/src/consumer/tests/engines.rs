@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 
 use super::testing::{Fault, ManualClock, TestBroker, seconds};
 use crate::consumer::builder::Settings;
+use crate::consumer::calls::Answer;
 use crate::consumer::engine::Engine;
 use crate::control::{Control, Shared};
 use crate::lease::Handle;
@@ -33,7 +34,8 @@ pub(in crate::consumer) fn receive(engine: &mut Engine<'_>, now: Instant, number
         payload: Vec::new(),
     };
     let deadline = now + seconds(60);
-    engine.accept(now, Received { message, deadline });
+    engine.receive(now, Answer::Done(vec![Received { message, deadline }]));
+    engine.accept(now);
     engine.table.find(&id).expect("it is in hand")
 }
 
