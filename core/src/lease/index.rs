@@ -1,16 +1,21 @@
 //! Leases by the id of their message: a table of hashes and slot numbers, without the ids.
 
+mod buckets;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
+
+use buckets::Buckets;
 
 /// Finds the slot of an id; the ids themselves are compared by the caller, in the slots.
 ///
-/// Open addressing with linear probing, at most three quarters full; eight bytes an entry.
+/// It grows by twice, and moves what it has a little at a time: with each insertion, of which there
+/// are many more before it grows again.
 #[derive(Debug)]
 pub(super) struct Index {
     seed: u64,
-    len: usize,
-    /// A power of two of them.
-    entries: Vec<Entry>,
+    buckets: Buckets,
+    /// Those from before it grew, until all that is in them has moved.
+    older: Option<Buckets>,
 }
 
 /// The hash of an id in one [`Index`].
@@ -22,8 +27,8 @@ impl Index {
         Self {
             // From the operating system: ids may be chosen by somebody who means harm.
             seed: RandomState::new().build_hasher().finish(),
-            len: 0,
-            entries: vec![EMPTY; CAPACITY_MIN],
+            buckets: Buckets::new(BUCKETS_MIN),
+            older: None,
         }
     }
 
@@ -45,92 +50,52 @@ impl Index {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buckets.len() + self.older.as_ref().map_or(0, Buckets::len)
     }
 
     /// The slot whose id has this hash and is the one that `is_it` knows.
     pub(super) fn find(&self, hash: IdHash, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let position = self.position(hash, is_it)?;
-        Some(self.entries[position].index)
+        let found = self.buckets.find(hash.0, &is_it);
+        found.or_else(|| self.older.as_ref()?.find(hash.0, &is_it))
     }
 
     /// Adds a slot.
-    pub(super) fn insert(&mut self, hash: IdHash, index: u32) {
-        if (self.len + 1) * 4 > self.entries.len() * 3 {
-            self.grow();
+    pub(super) fn insert(&mut self, hash: IdHash, slot: u32) {
+        if self.older.is_some() {
+            self.move_some();
+        } else if self.buckets.is_full() {
+            let larger = Buckets::new(2 * self.buckets.count());
+            self.older = Some(std::mem::replace(&mut self.buckets, larger));
         }
-        self.len += 1;
-        self.put(Entry {
-            hash: hash.0,
-            index,
-        });
+        self.buckets.insert(hash.0, slot);
     }
 
     /// Removes a slot; does nothing if it is not there.
-    pub(super) fn remove(&mut self, hash: IdHash, index: u32) {
-        let Some(mut hole) = self.position(hash, |other| other == index) else {
+    pub(super) fn remove(&mut self, hash: IdHash, slot: u32) {
+        if !self.buckets.remove(hash.0, slot)
+            && let Some(older) = &mut self.older
+        {
+            older.remove(hash.0, slot);
+        }
+    }
+
+    /// Moves what is in some of the older buckets.
+    #[cold]
+    fn move_some(&mut self) {
+        let Some(older) = &mut self.older else {
             return;
         };
-        self.len -= 1;
-        // Those that follow move up, so that no search ends at the hole before it should.
-        let mask = self.entries.len() - 1;
-        let mut next = hole;
-        loop {
-            next = (next + 1) & mask;
-            let entry = self.entries[next];
-            if entry.index == NONE {
-                break;
-            }
-            let home = entry.hash as usize & mask;
-            let from_home = next.wrapping_sub(home) & mask;
-            let from_hole = next.wrapping_sub(hole) & mask;
-            if from_home >= from_hole {
-                self.entries[hole] = entry;
-                hole = next;
-            }
+        for _ in 0..MOVED_BUCKETS {
+            older.empty_one(|hash, slot| self.buckets.insert(hash, slot));
         }
-        self.entries[hole] = EMPTY;
-    }
-
-    fn position(&self, hash: IdHash, is_it: impl Fn(u32) -> bool) -> Option<usize> {
-        let mask = self.entries.len() - 1;
-        let mut position = hash.0 as usize & mask;
-        // Ends: a quarter of the entries is empty.
-        loop {
-            let entry = self.entries[position];
-            if entry.index == NONE {
-                return None;
-            }
-            if entry.hash == hash.0 && is_it(entry.index) {
-                return Some(position);
-            }
-            position = (position + 1) & mask;
+        if older.len() == 0 {
+            self.older = None;
         }
     }
-
-    fn put(&mut self, entry: Entry) {
-        let mask = self.entries.len() - 1;
-        let mut position = entry.hash as usize & mask;
-        while self.entries[position].index != NONE {
-            position = (position + 1) & mask;
-        }
-        self.entries[position] = entry;
-    }
-
-    fn grow(&mut self) {
-        let larger = vec![EMPTY; self.entries.len() * 2];
-        for entry in std::mem::replace(&mut self.entries, larger) {
-            if entry.index != NONE {
-                self.put(entry);
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    hash: u32,
-    index: u32,
 }
 
 /// Multiplies to 128 bits and folds the halves: every bit of the input reaches every bit.
@@ -139,18 +104,14 @@ fn fold(left: u64, right: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-/// No slot.
-const NONE: u32 = u32::MAX;
-
-const EMPTY: Entry = Entry {
-    hash: 0,
-    index: NONE,
-};
-
 /// Odd, with bits well spread: the fraction of the golden ratio.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-const CAPACITY_MIN: usize = 16;
+const BUCKETS_MIN: usize = 4;
+
+/// How many older buckets are emptied with each insertion. One would do: by the time the larger
+/// ones are full, there have been five insertions for each.
+const MOVED_BUCKETS: usize = 2;
 
 #[cfg(test)]
 mod tests;

@@ -160,6 +160,7 @@ impl<T: Leased> LeaseTable<T> {
         self.leases.handles_from(first, count)
     }
 
+    #[cfg(test)]
     pub(crate) fn find(&self, id: &MessageId) -> Option<Handle> {
         self.find_hashed(self.hash(id), id)
     }

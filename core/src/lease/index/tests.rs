@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::{IdHash, Index};
+use super::buckets::Buckets;
+use super::{IdHash, Index, MOVED_BUCKETS};
 
 #[test]
 fn random_histories_agree_with_a_map_whatever_the_collisions() {
@@ -29,7 +30,55 @@ fn random_histories_agree_with_a_map_whatever_the_collisions() {
                 let found = index.find(*hash, |other| other == *slot);
                 assert_eq!(found, Some(*slot), "seed {seed}");
             }
-            assert_eq!(index.len, model.len(), "seed {seed}");
+            assert_eq!(index.len(), model.len(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn random_histories_agree_with_a_map_while_it_grows() {
+    for seed in 0..5 {
+        let mut rng = Rng::with_seed(seed);
+        let mut index = Index::new();
+        let mut model: BTreeMap<u32, IdHash> = BTreeMap::new();
+        let keep = rng.u8(5..40);
+        for slot in 0..20_000 {
+            let hash = IdHash(rng.u32(..));
+            index.insert(hash, slot);
+            model.insert(slot, hash);
+            if rng.u8(0..100) > keep
+                && let Some((gone, hash)) = model.range(rng.u32(0..=slot)..).next()
+            {
+                let (gone, hash) = (*gone, *hash);
+                index.remove(hash, gone);
+                model.remove(&gone);
+                assert_eq!(index.find(hash, |other| other == gone), None);
+            }
+            if let Some((slot, hash)) = model.range(rng.u32(0..=slot)..).next() {
+                let found = index.find(*hash, |other| other == *slot);
+                assert_eq!(found, Some(*slot), "seed {seed}");
+            }
+            assert_eq!(index.len(), model.len(), "seed {seed}");
+        }
+        for (slot, hash) in &model {
+            assert_eq!(index.find(*hash, |other| other == *slot), Some(*slot));
+            index.remove(*hash, *slot);
+        }
+        assert!(index.is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn no_insertion_moves_more_than_a_few_entries() {
+    let mut index = Index::new();
+    let mut rng = Rng::with_seed(0);
+    for slot in 0..10_000 {
+        let left = |index: &Index| index.older.as_ref().map(Buckets::len);
+        let before = left(&index);
+        index.insert(IdHash(rng.u32(..)), slot);
+        if let Some(before) = before {
+            let moved = before - left(&index).unwrap_or(0);
+            assert!(moved <= 7 * MOVED_BUCKETS, "{moved} for {slot}");
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Buckets of hashes and slot numbers, as wide as a line of the processor's cache.
+//!
+//! A search compares a hash with all of a bucket at once, without a branch for each, and nearly
+//! always ends there. What does not fit goes into the next bucket with room, and is counted in
+//! those that it has passed, so that a search knows where to end.
+
+/// An open-addressing table, at most five sevenths full.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    /// A power of two of them.
+    buckets: Vec<Bucket>,
+    len: usize,
+    /// Those before this one have been emptied.
+    emptied: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Bucket {
+    hashes: [u32; WIDTH],
+    /// How many entries were passed on from here or before to a bucket behind this one.
+    passed: u32,
+    /// Each plus one; zero where there is none.
+    slots: [u32; WIDTH],
+}
+
+impl Buckets {
+    /// A power of two of empty buckets.
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            buckets: vec![EMPTY; count],
+            len: 0,
+            emptied: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= self.buckets.len() * FULL
+    }
+
+    pub(super) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mask = self.buckets.len() - 1;
+        let mut position = hash as usize & mask;
+        // Ends: only so many entries were passed on.
+        loop {
+            let bucket = &self.buckets[position];
+            for place in bits(bucket.matches(hash)) {
+                let slot = bucket.slots[place].wrapping_sub(1);
+                if is_it(slot) {
+                    return Some(slot);
+                }
+            }
+            if bucket.passed == 0 {
+                return None;
+            }
+            position = (position + 1) & mask;
+        }
+    }
+
+    /// Adds an entry; there must be room.
+    pub(super) fn insert(&mut self, hash: u32, slot: u32) {
+        self.len += 1;
+        let mask = self.buckets.len() - 1;
+        let mut position = hash as usize & mask;
+        loop {
+            let bucket = &mut self.buckets[position];
+            if let Some(place) = bits(bucket.vacant()).next() {
+                bucket.hashes[place] = hash;
+                bucket.slots[place] = slot.wrapping_add(1);
+                return;
+            }
+            bucket.passed += 1;
+            position = (position + 1) & mask;
+        }
+    }
+
+    /// Removes an entry; returns whether it was there.
+    pub(super) fn remove(&mut self, hash: u32, slot: u32) -> bool {
+        let mask = self.buckets.len() - 1;
+        let home = hash as usize & mask;
+        let mut position = home;
+        loop {
+            let bucket = &mut self.buckets[position];
+            let mut matches = bits(bucket.matches(hash));
+            let is_it = |place: &usize| bucket.slots[*place] == slot.wrapping_add(1);
+            if let Some(place) = matches.find(is_it) {
+                bucket.slots[place] = 0;
+                break;
+            }
+            if bucket.passed == 0 {
+                return false;
+            }
+            position = (position + 1) & mask;
+        }
+        self.len -= 1;
+        let mut passed = home;
+        while passed != position {
+            self.buckets[passed].passed -= 1;
+            passed = (passed + 1) & mask;
+        }
+        true
+    }
+
+    /// Removes what is in the next bucket, and tells of each entry.
+    pub(super) fn empty_one(&mut self, mut tell: impl FnMut(u32, u32)) {
+        let Some(Bucket { hashes, slots, .. }) = self.buckets.get(self.emptied).copied() else {
+            return;
+        };
+        self.emptied += 1;
+        for (hash, slot) in hashes.into_iter().zip(slots) {
+            if slot != 0 {
+                let slot = slot.wrapping_sub(1);
+                self.remove(hash, slot);
+                tell(hash, slot);
+            }
+        }
+    }
+}
+
+impl Bucket {
+    /// The places of the entries with this hash, as bits.
+    fn matches(&self, hash: u32) -> u32 {
+        self.places(|other, slot| (other == hash) & (slot != 0))
+    }
+
+    /// The places without an entry, as bits.
+    fn vacant(&self) -> u32 {
+        self.places(|_, slot| slot == 0)
+    }
+
+    fn places(&self, is_one: impl Fn(u32, u32) -> bool) -> u32 {
+        let entries = self.hashes.iter().zip(&self.slots).enumerate();
+        entries.fold(0, |places, (place, (hash, slot))| {
+            places | u32::from(is_one(*hash, *slot)) << place
+        })
+    }
+}
+
+/// The numbers of the bits that are set, lowest first.
+fn bits(mut places: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        if places == 0 {
+            return None;
+        }
+        let place = places.trailing_zeros();
+        places &= places - 1;
+        Some(place as usize)
+    })
+}
+
+/// Entries of a bucket: with the count, they fill a line of 64 bytes but for four.
+const WIDTH: usize = 7;
+
+/// How many entries a bucket has when all of them have equally many and the table is full.
+const FULL: usize = 5;
+
+const EMPTY: Bucket = Bucket {
+    hashes: [0; WIDTH],
+    passed: 0,
+    slots: [0; WIDTH],
+};
