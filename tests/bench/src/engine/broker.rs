@@ -26,7 +26,7 @@ pub(crate) struct MemoryBroker {
     /// What the broker allocated for batches and messages.
     allocated: AtomicU64,
     stays_open: bool,
-    payload_bytes: usize,
+    payload: &'static [u8],
 }
 
 impl MemoryBroker {
@@ -41,7 +41,7 @@ impl MemoryBroker {
             extended: AtomicU64::new(0),
             allocated: AtomicU64::new(0),
             stays_open: false,
-            payload_bytes: 64,
+            payload: &[0; 64],
         }
     }
 
@@ -56,7 +56,7 @@ impl MemoryBroker {
     /// The same, with messages that have no payload.
     pub(crate) fn without_payload(self) -> Self {
         Self {
-            payload_bytes: 0,
+            payload: &[],
             ..self
         }
     }
@@ -88,7 +88,7 @@ impl Broker for MemoryBroker {
         };
         *left -= count;
         drop(left);
-        let payloads = if self.payload_bytes > 0 { count } else { 0 };
+        let payloads = if self.payload.is_empty() { 0 } else { count };
         let batches = usize::from(count > 0);
         self.allocated
             .fetch_add((payloads + batches + 1) as u64, Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl Broker for MemoryBroker {
                     id,
                     lease,
                     attempt: 1,
-                    payload: vec![0; self.payload_bytes],
+                    payload: self.payload.to_vec(),
                 };
                 Received { message, deadline }
             })

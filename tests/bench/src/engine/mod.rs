@@ -74,8 +74,8 @@ async fn consume(broker: impl Broker + 'static) -> Report {
         .clock(SmolClock)
         .handler(async |delivery: &Delivery| {
             let branches = FanOut::new(delivery)
-                .branch("restart", branch(delivery.payload()))
-                .branch("record", branch(delivery.payload()));
+                .branch("restart", branch(delivery))
+                .branch("record", branch(delivery));
             branches.join().await.verdict()
         })
         .concurrency(OUTSTANDING)
@@ -86,8 +86,8 @@ async fn consume(broker: impl Broker + 'static) -> Report {
 }
 
 /// What every peer does twice per message: gives way once, and looks at the payload.
-async fn branch(payload: &[u8]) -> Result<(), BranchError> {
+async fn branch(delivery: &Delivery) -> Result<(), BranchError> {
     peers::yield_once().await;
-    std::hint::black_box(payload);
+    std::hint::black_box(delivery.payload());
     Ok(())
 }
