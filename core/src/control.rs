@@ -64,8 +64,9 @@ impl Control {
     /// until [`resume`](Self::resume). Never waits; the latest of the two counts.
     ///
     /// Handlers that are running go on, and what is in hand stays under lease; it is handed back
-    /// before it has been so for `lease_max`. A stop works as ever, and a failure of the broker stops a consumer that is
-    /// paused as well. [`Stats::is_paused`] shows it, [`Event::Paused`] tells of it.
+    /// before it has been so for `lease_max`. A stop works as ever, and a failure of the broker
+    /// stops a consumer that is paused as well. [`Stats::is_paused`] shows it, [`Event::Paused`]
+    /// tells of it.
     pub fn pause(&self) {
         self.ask(|wanted| wanted.is_paused = Some(true));
     }

@@ -51,9 +51,10 @@ pub enum NackedHead {
     /// wait ends when the message has not come back a [`lease`](crate::Builder::lease) after its
     /// delay, or when it would use up what the first of them may be under lease; then they are
     /// released as with `ReleaseTail`. In a [pause](crate::Control::pause) it does not end, except
-    /// for the latter reason, for nobody can come back. New messages of the key wait as well, and all of them count
-    /// as in hand: where they alone fill the [`prefetch`](crate::Builder::prefetch), the one that
-    /// they wait for has no room to come back to before the wait ends.
+    /// for the latter reason, for nobody can come back. New messages of the key wait as well, and
+    /// all of them count as in hand: where they alone fill the
+    /// [`prefetch`](crate::Builder::prefetch), the one that they wait for has no room to come back
+    /// to before the wait ends.
     #[default]
     Stall,
     /// They are handed back, not as an attempt and with the same delay.

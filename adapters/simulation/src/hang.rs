@@ -29,7 +29,8 @@ pub enum Hang {
     },
     /// A promise was broken: see [`Simulation::violate`](crate::Simulation::violate).
     Violated(Violation),
-    /// There is more to do beyond the time that was given: see [`Simulation::run_until`](crate::Simulation::run_until).
+    /// There is more to do beyond the time that was given: see
+    /// [`Simulation::run_until`](crate::Simulation::run_until).
     Endless {
         /// When the next of it is.
         at: Instant,

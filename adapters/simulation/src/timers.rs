@@ -55,8 +55,8 @@ impl Timers {
         TimerSlot(slot)
     }
 
-    /// Puts a waker in the place of a timer's, which is returned, if it is another; and if the timer
-    /// has not gone off.
+    /// Puts a waker in the place of a timer's, which is returned, if it is another; and if the
+    /// timer has not gone off.
     pub(crate) fn replace(
         &mut self,
         TimerSlot(slot): TimerSlot,

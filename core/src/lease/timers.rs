@@ -187,7 +187,8 @@ impl<T: Leased> LeaseTable<T> {
 /// How many leases one poll looks at, of each kind.
 pub(super) const POLL_COUNT_MAX: usize = 128;
 
-/// The part of a lease that is left when it is about to end: what is to be done under it takes time.
+/// The part of a lease that is left when it is about to end: what is to be done under it takes
+/// time.
 const ENDING: u32 = 8;
 
 /// A lease that is gathered is in no cache, nor are its names: it takes several steps' time.
