@@ -17,6 +17,26 @@ use crate::{Delivery, Verdict};
 /// Every `async |delivery: &Delivery| -> Verdict` closure or function is one. It may be `!Send`;
 /// then so is the consumer's `run()`. The delivery is settled by the verdict after the future has
 /// ended: a panic, a cancel and an early return all lead to a nack, never to an ack.
+/// [`Batched`](crate::Batched) is one that handles several messages in one call.
+///
+/// # Examples
+///
+/// What goes around every handler is a function:
+///
+/// ```
+/// use mayhem_core::{Delivery, Handler, Verdict};
+///
+/// /// Only messages that say something come to the handler.
+/// fn filled(handler: impl Handler) -> impl Handler {
+///     async move |delivery: &Delivery| {
+///         if delivery.payload().is_empty() {
+///             return Verdict::Dead("it is empty".to_owned());
+///         }
+///         handler.handle(delivery).await
+///     }
+/// }
+/// # let _ = filled(async |_: &Delivery| Verdict::Ack);
+/// ```
 pub trait Handler {
     /// Handles `delivery`.
     ///
