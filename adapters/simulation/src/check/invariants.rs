@@ -7,7 +7,7 @@
 /// | | invariant | held by |
 /// |---|---|---|
 /// | I1 | every delivery received is in hand or has one end | `conservation`, `one end` |
-/// | I2 | no ack before the verdict and all required work | `no early ack`, `safe before ack` |
+/// | I2 | no ack before the verdict and all required work | `no early ack`, `verdict kept`, `safe before ack` |
 /// | I3 | no message is lost, none stays under lease | `nothing lost`, `progress`, `nothing held` |
 /// | I4 | a lease is settled once | `one settlement`, `newest lease`, `told when done` |
 /// | I5 | no extension after a settlement | `no late extension`, `no overtaking` |
@@ -164,3 +164,6 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "one message is with one handler of a consumer at a time",
     ),
 ];
+
+#[cfg(test)]
+mod tests;
