@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::time::nanos_of;
+
 /// Exponential backoff with jitter.
 ///
 /// The delay before attempt `n + 1` is `base * factor^(n - 1)`, at most `max`, then jittered.
@@ -49,7 +51,7 @@ impl Backoff {
             .checked_pow(attempt.saturating_sub(1))
             .unwrap_or(u32::MAX);
         let delay = self.base.saturating_mul(factor).min(self.max);
-        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos_of(delay);
         match self.jitter {
             Jitter::None => Duration::from_nanos(nanos),
             Jitter::Equal => Duration::from_nanos(rng.u64(nanos / 2..=nanos)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::handler::Finish;
 use crate::lease::Leased;
+use crate::time::nanos_of;
 use crate::{Delivery, DeliveryKey, Event, Instant, LeaseToken, MessageId, Settle, Totals};
 
 /// A delivery in hand: received, and without its end.
@@ -116,7 +117,7 @@ impl Settling {
         match settle {
             Settle::Ack => Self::Ack,
             Settle::Nack { after, counted } => Self::Nack {
-                after_nanos: u64::try_from(after.as_nanos()).unwrap_or(u64::MAX),
+                after_nanos: nanos_of(after),
                 counted,
                 is_release,
                 is_held,

@@ -8,6 +8,7 @@ use crate::clock::Stopwatch;
 use crate::handler::Finish;
 use crate::lease::Handle;
 use crate::slots::{Polled, Slots};
+use crate::time::nanos_of;
 use crate::{Delivery, Instant};
 
 impl Engine<'_> {
@@ -79,7 +80,7 @@ impl Engine<'_> {
     /// Reports the poll that has just ended if it was a long one; returns how long it took.
     fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> Duration {
         let took = watch.lap(&*self.shared.clock);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos_of(took);
         self.observing.slowest_poll = self.observing.slowest_poll.max(nanos);
         if took > self.shared.slow_poll
             && let Some(lease) = self.table.get(handle)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Instant;
+use crate::time::nanos_of;
 
 /// Counts leases by the tick in which they were received, a ring of ticks long.
 ///
@@ -26,7 +27,7 @@ pub(super) struct Ages {
 impl Ages {
     /// For leases that last at most `lease_max`.
     pub(super) fn new(lease_max: Duration) -> Self {
-        let nanos = u64::try_from(lease_max.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos_of(lease_max);
         Self {
             tick_shift: (nanos / (TICKS as u64 / 2)).max(1).ilog2(),
             latest: Instant::ZERO,

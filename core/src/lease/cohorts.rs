@@ -10,6 +10,7 @@ use super::slab::{Handle, Slab};
 use super::slot::Lease;
 use super::wheel::Wheel;
 use crate::Instant;
+use crate::time::nanos_of;
 
 /// Groups of leases by the tick at which something is due.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(super) struct Place {
 impl Cohorts {
     /// Instants are rounded to multiples of `tick`.
     pub(super) fn new(tick: Duration) -> Self {
-        let tick_nanos = u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let tick_nanos = nanos_of(tick).max(1);
         Self {
             tick_nanos,
             cohorts: Vec::new(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::time::nanos_of;
+
 /// How often durations of which length were seen.
 ///
 /// Four buckets for each doubling, from a nanosecond to 584 years: a bucket is at most a quarter
@@ -99,7 +101,7 @@ impl Default for Histogram {
 impl Extend<Duration> for Histogram {
     fn extend<I: IntoIterator<Item = Duration>>(&mut self, durations: I) {
         for duration in durations {
-            let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            let nanos = nanos_of(duration);
             self.counts[bucket_of(nanos)] += 1;
             self.sum_nanos = self.sum_nanos.saturating_add(nanos);
             self.max_nanos = self.max_nanos.max(nanos);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::histogram::{BUCKETS, bucket_of};
 use super::{Health, Histogram, Metrics};
+use crate::time::nanos_of;
 use crate::{Instant, Phase, Stats};
 
 /// Written by the engine alone, read by anybody.
@@ -210,10 +211,6 @@ fn instant(nanos: &AtomicU64) -> Option<Instant> {
         NEVER => None,
         nanos => Some(Instant::from_nanos(nanos)),
     }
-}
-
-fn nanos_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// No instant.
