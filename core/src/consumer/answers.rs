@@ -89,6 +89,8 @@ impl Engine<'_> {
         answered.count = part.end;
         if part.end < answered.members.len() {
             self.answers.queue.push_front(answered);
+        } else {
+            self.calls.keep(answered.members);
         }
         true
     }

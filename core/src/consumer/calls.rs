@@ -1,17 +1,19 @@
 //! Calls of the broker: panics are contained, and none is waited for longer than it is useful.
+//!
+//! What is deliberately absent: a waker for each call. There are never more than a few, and each is
+//! polled in every pass.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::{self, BoxFuture, Either};
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
 
-use super::engine::Engine;
+use super::engine::{Engine, drop_quietly};
 use crate::fan_out::describe;
-use crate::isolate::{Isolated, Unwatched, isolate};
+use crate::isolate::{Isolated, poll_isolated};
 use crate::lease::{ExtendBatch, Member};
 use crate::{
     Backoff, BrokerCall, BrokerError, Event, Failure, Instant, Jitter, Outcome, Settlement,
@@ -24,34 +26,77 @@ pub(super) enum Answer<T> {
     Permanent(Failure),
 }
 
-/// A call of `settle` or `extend` that has ended.
-pub(super) enum CallEnded {
-    Settled {
-        members: Vec<Member>,
-        answer: Answer<Vec<Outcome>>,
-    },
-    Extended {
-        members: Vec<Member>,
-        sent: Instant,
-        earliest: Instant,
-        answer: Answer<Vec<Outcome>>,
-    },
+/// A call of the broker that has not ended.
+pub(super) type Calling<'a, T> = BoxFuture<'a, Result<T, BrokerError>>;
+
+/// The calls of `settle` and `extend` that are on their way.
+#[derive(Default)]
+pub(super) struct Calls<'a> {
+    on_their_way: Vec<Call<'a>>,
+    /// What calls that have ended kept their members in.
+    spare: Vec<Vec<Member>>,
 }
 
-/// Runs a call, with its panic turned into a failure.
-///
-/// # Cancel safety
-///
-/// As cancel safe as the call.
-pub(super) async fn call<T>(call: impl AsyncFnOnce() -> Result<T, BrokerError>) -> Answer<T> {
-    match isolate(&Unwatched, async { call().await }).await {
+/// A call for a batch.
+struct Call<'a> {
+    calling: Option<Calling<'a, Vec<Outcome>>>,
+    members: Vec<Member>,
+    /// When an answer is of no use any more.
+    useless: Instant,
+    /// Of extensions, when they were sent and when the first of the leases would have ended.
+    extends: Option<(Instant, Instant)>,
+}
+
+/// Makes a call; if that panics, so does the first poll.
+pub(super) fn begin<'a, T: 'a>(call: impl FnOnce() -> Calling<'a, T>) -> Calling<'a, T> {
+    // Unwind safe: nothing of ours is left half done.
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(calling) => calling,
+        Err(payload) => future::lazy(|_| resume_unwind(payload)).boxed(),
+    }
+}
+
+/// Polls a call, with its panic turned into a failure, and drops it when it has ended.
+pub(super) fn poll_call<T>(
+    calling: &mut Option<Calling<'_, T>>,
+    cx: &mut Context<'_>,
+) -> Poll<Answer<T>> {
+    poll_isolated(Pin::new(calling), cx, |answer| answer).map(|isolated| match isolated {
         Isolated::Done(Ok(output)) => Answer::Done(output),
         Isolated::Done(Err(error @ BrokerError::Retryable(_))) => {
             Answer::Retryable(describe(&error))
         }
         Isolated::Done(Err(error)) => Answer::Permanent(Failure::Broker(error)),
         Isolated::Panicked(message) => Answer::Permanent(Failure::BrokerPanicked(message)),
+        // Not reached: nobody polls a call that has ended.
         Isolated::Cancelled => Answer::Retryable("cancelled".to_owned()),
+    })
+}
+
+impl Calls<'_> {
+    /// When a call is to be given up.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.on_their_way.iter().map(|call| call.useless).min()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.on_their_way.is_empty()
+    }
+
+    /// Room for so many members of a call.
+    pub(super) fn members(&mut self, count: usize) -> Vec<Member> {
+        let mut members = self.spare.pop().unwrap_or_default();
+        members.reserve(count);
+        members
+    }
+
+    /// Keeps the room of members whose answer was applied to all of them.
+    pub(super) fn keep(&mut self, mut members: Vec<Member>) {
+        if self.spare.len() < SPARE_MAX && members.capacity() <= SPARE_MEMBERS_MAX {
+            members.clear();
+            self.spare.push(members);
+        }
     }
 }
 
@@ -63,14 +108,12 @@ impl Engine<'_> {
         useless: Instant,
     ) {
         let broker = self.broker;
-        let shared = Arc::clone(&self.shared);
-        let ended = async move {
-            let expected = batch.len();
-            let settle = call(async || broker.settle(batch).await);
-            let answer = bounded(settle, || shared.clock.sleep_until(useless), expected).await;
-            CallEnded::Settled { members, answer }
-        };
-        self.calls.push(ended.boxed());
+        self.calls.on_their_way.push(Call {
+            calling: Some(begin(|| broker.settle(batch))),
+            members,
+            useless,
+            extends: None,
+        });
     }
 
     pub(super) fn call_extend(&mut self, batch: ExtendBatch) {
@@ -82,44 +125,46 @@ impl Engine<'_> {
             earliest,
         } = batch;
         let broker = self.broker;
-        let shared = Arc::clone(&self.shared);
-        let ended = async move {
-            let expected = extensions.len();
-            let extend = call(async || broker.extend(extensions).await);
-            let answer = bounded(extend, || shared.clock.sleep_until(useless), expected).await;
-            CallEnded::Extended {
-                members,
-                sent,
-                earliest,
-                answer,
-            }
-        };
-        self.calls.push(ended.boxed());
+        self.calls.on_their_way.push(Call {
+            calling: Some(begin(|| broker.extend(extensions))),
+            members,
+            useless,
+            extends: Some((sent, earliest)),
+        });
     }
 
     pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        // An empty set would take the waker all the same.
-        if self.calls.is_empty() {
-            return false;
-        }
         let mut is_busy = false;
+        let mut index = 0;
         // Bounded: there are never more than a few calls.
-        while let Poll::Ready(Some(ended)) = self.calls.poll_next_unpin(cx) {
-            is_busy = true;
-            match ended {
-                CallEnded::Settled { members, answer } => self.settled(now, members, answer),
-                CallEnded::Extended {
-                    members,
-                    sent,
-                    earliest,
-                    answer,
-                } => {
-                    if matches!(answer, Answer::Done(_)) {
-                        self.observe_extension(sent, earliest);
-                    }
-                    self.extended(now, members, sent, answer);
+        while let Some(call) = self.calls.on_their_way.get_mut(index) {
+            let answer = match poll_call(&mut call.calling, cx) {
+                Poll::Ready(Answer::Done(outcomes)) if outcomes.len() != call.members.len() => {
+                    let (count, expected) = (outcomes.len(), call.members.len());
+                    Answer::Retryable(format!("answered {count} items of {expected}"))
                 }
+                Poll::Ready(answer) => answer,
+                Poll::Pending if now >= call.useless => {
+                    drop_quietly(call.calling.take());
+                    Answer::Retryable("no answer within the lease".to_owned())
+                }
+                Poll::Pending => {
+                    index += 1;
+                    continue;
+                }
+            };
+            is_busy = true;
+            let Call {
+                members, extends, ..
+            } = self.calls.on_their_way.remove(index);
+            let Some((sent, earliest)) = extends else {
+                self.settled(now, members, answer);
+                continue;
+            };
+            if matches!(answer, Answer::Done(_)) {
+                self.observe_extension(sent, earliest);
             }
+            self.extended(now, members, sent, answer);
         }
         is_busy
     }
@@ -158,32 +203,6 @@ impl Engine<'_> {
     }
 }
 
-/// Waits for an answer of the right length, until it would be of no use.
-///
-/// A call that is answered at once needs no timer, and gets none.
-async fn bounded(
-    call: impl Future<Output = Answer<Vec<Outcome>>>,
-    give_up: impl FnOnce() -> BoxFuture<'static, ()>,
-    expected: usize,
-) -> Answer<Vec<Outcome>> {
-    let mut call = pin!(call);
-    let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
-    let answer = match first {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => match future::select(call, give_up()).await {
-            Either::Left((answer, _)) => Some(answer),
-            Either::Right(((), _)) => None,
-        },
-    };
-    match answer {
-        Some(Answer::Done(outcomes)) if outcomes.len() != expected => {
-            Answer::Retryable(format!("answered {} items of {expected}", outcomes.len()))
-        }
-        Some(answer) => answer,
-        None => Answer::Retryable("no answer within the lease".to_owned()),
-    }
-}
-
 /// How failed calls are spaced.
 const CALL_BACKOFF: Backoff = Backoff {
     base: Duration::from_millis(100),
@@ -191,3 +210,9 @@ const CALL_BACKOFF: Backoff = Backoff {
     factor: 2,
     jitter: Jitter::Equal,
 };
+
+/// For how many calls members' room is kept.
+const SPARE_MAX: usize = 4;
+
+/// How much room is kept, in members.
+const SPARE_MEMBERS_MAX: usize = 4096;

@@ -20,7 +20,7 @@ use futures::stream::futures_unordered::IntoIter;
 
 use super::answers::Answers;
 use super::builder::Settings;
-use super::calls::CallEnded;
+use super::calls::Calls;
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
@@ -56,7 +56,7 @@ pub(super) struct Engine<'a> {
     pub(super) intake: Intake<'a>,
     pub(super) settlements: Settlements,
     pub(super) extend_failures: u32,
-    pub(super) calls: FuturesUnordered<BoxFuture<'a, CallEnded>>,
+    pub(super) calls: Calls<'a>,
     pub(super) shields: FuturesUnordered<Shielding>,
     /// Shielded work that is to be dropped.
     pub(super) abandoned: Option<IntoIter<Shielding>>,
@@ -122,7 +122,7 @@ impl<'a> Engine<'a> {
             intake: Intake::new(flow),
             settlements: Settlements::default(),
             extend_failures: 0,
-            calls: FuturesUnordered::new(),
+            calls: Calls::default(),
             shields: FuturesUnordered::new(),
             abandoned: None,
             shutdown: Shutdown::default(),
@@ -270,6 +270,7 @@ impl<'a> Engine<'a> {
         let due = [
             self.table.next_wake(),
             self.settlements.next_wake(),
+            self.calls.next_wake(),
             self.next_receive(),
             self.shutdown.deadline,
             self.next_unpark(),

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-
-use super::calls::{Answer, call};
+use super::calls::{Answer, Calling, begin, poll_call};
 use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
 use crate::flow::{Flow, Load};
@@ -18,7 +15,7 @@ pub(super) struct Intake<'a> {
     source: Source,
     /// What was received and not yet taken up.
     received: std::vec::IntoIter<Received>,
-    call: Option<BoxFuture<'a, Answer<Vec<Received>>>>,
+    call: Option<Calling<'a, Vec<Received>>>,
     retry_at: Instant,
     failures: u32,
     flow: Flow,
@@ -111,16 +108,11 @@ impl Engine<'_> {
                     break;
                 }
                 let broker = self.broker;
-                let receive = async move { call(async || broker.receive(pull).await).await };
-                self.intake.call = Some(receive.boxed());
+                self.intake.call = Some(begin(|| broker.receive(pull)));
             }
-            let Some(receive) = self.intake.call.as_mut() else {
+            let Poll::Ready(answer) = poll_call(&mut self.intake.call, cx) else {
                 break;
             };
-            let Poll::Ready(answer) = receive.poll_unpin(cx) else {
-                break;
-            };
-            self.intake.call = None;
             is_busy = true;
             self.receive(now, answer);
         }

@@ -206,7 +206,7 @@ impl Engine<'_> {
 
     fn send_batch(&mut self, now: Instant, count_max: usize) -> bool {
         let count = count_max.min(self.settlements.queue.len());
-        let mut members = Vec::with_capacity(count);
+        let mut members = self.calls.members(count);
         let mut batch = Vec::with_capacity(count);
         let mut useless = now + self.settings.lease;
         while batch.len() < count_max {
@@ -237,6 +237,7 @@ impl Engine<'_> {
             self.table.send(handle);
         }
         if batch.is_empty() {
+            self.calls.keep(members);
             return true;
         }
         self.settlements.calls_in_flight += 1;
