@@ -51,6 +51,9 @@ impl Engine<'_> {
 
     /// Extends leases that are due and finds those that are lost.
     pub(super) fn keep_leases(&mut self, now: Instant) -> bool {
+        if !self.table.is_due(now) {
+            return false;
+        }
         let commands = self.table.poll(now);
         self.work += commands.steps;
         let is_busy = commands.is_more || !commands.lost.is_empty() || commands.batch.is_some();

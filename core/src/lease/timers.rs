@@ -33,15 +33,17 @@ impl<T: Leased> LeaseTable<T> {
             .min()
     }
 
+    /// Whether [`poll`](Self::poll) has something to do, which most passes ask in vain.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        self.deadlines.look(now);
+        self.next_wake().is_some_and(|next| next <= now)
+    }
+
     /// Finds what is due. Bounded: at most [`POLL_COUNT_MAX`] leases of each kind, and a part
     /// of one batch.
     pub(crate) fn poll(&mut self, now: Instant) -> Commands {
         let mut commands = Commands::default();
         self.deadlines.look(now);
-        // Nearly always: nothing is done of which `next_wake` does not say when.
-        if self.next_wake().is_none_or(|next| next > now) {
-            return commands;
-        }
         for _ in 0..POLL_COUNT_MAX {
             let Some(handle) = self.lasts.first_due(now, &self.leases) else {
                 break;

@@ -123,7 +123,11 @@ impl Wire {
 
     fn take_effect(&mut self, at: Instant, batch: &Batch) -> Vec<Outcome> {
         let (gone, refused) = (self.faults.gone, self.faults.item_refused);
-        let mut outcomes = Vec::new();
+        let count = match batch {
+            Batch::Settle(batch) => batch.len(),
+            Batch::Extend(batch) => batch.len(),
+        };
+        let mut outcomes = Vec::with_capacity(count);
         let decide = |wire: &mut Self, lease: &LeaseToken| {
             if wire.dice.chance("lease forgotten", gone) {
                 wire.ledger.forget(at, lease);
