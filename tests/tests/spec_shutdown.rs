@@ -270,7 +270,7 @@ fn a_run_that_is_dropped_loses_nothing() {
         .build();
     let report = stage.sim.run(consumer.run()).expect("the source ends");
 
-    assert_eq!(report.totals.acked, 10);
+    assert_eq!((report.totals.acked, report.totals.panicked), (10, 0));
     assert!(
         ids.iter()
             .all(|id| stage.broker.truth(id).fate == Fate::Acked)

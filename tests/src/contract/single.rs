@@ -26,7 +26,7 @@ pub fn fate(payload: &str, handler: impl Handler) -> Fate {
     stage.broker.truth(&id).fate
 }
 
-/// Runs a consumer until its one handler has ended, and a moment longer.
+/// Runs a consumer until its one handler has ended, without a panic, and a moment longer.
 pub fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> Report {
     let ended = Cell::new(false);
     let consumer = stage
@@ -45,7 +45,9 @@ pub fn once(stage: &Stage, handler: impl AsyncFn(&Delivery) -> Verdict) -> Repor
         }
         control.stop(NOW);
     };
-    stage.run_with(consumer, script)
+    let report = stage.run_with(consumer, script);
+    assert_eq!(report.totals.panicked, 0);
+    report
 }
 
 /// A branch that takes so long and succeeds.
