@@ -31,10 +31,9 @@ pub(crate) struct Member {
 }
 
 impl<T: Leased> LeaseTable<T> {
-    /// Stops extending anything: the broker is gone.
+    /// Stops extending anything, what has been gathered included: the broker is gone.
     pub(crate) fn stop_extending(&mut self) {
         self.settings.extend_count_max = 0;
-        self.discard_gathered();
     }
 
     /// Applies the answer to members of a batch; returns the leases that are lost by it.
@@ -108,13 +107,15 @@ impl<T: Leased> LeaseTable<T> {
 
     /// When the next call may be made for leases that wait for one.
     pub(super) fn next_send(&self) -> Option<Instant> {
+        if self.settings.extend_count_max == 0 {
+            return None;
+        }
         // It was begun because it might be sent, and calls have become no more since then.
         if !self.gathering.is_empty() {
             return Some(self.retry_at.max(self.gathering.looked_at));
         }
         let (earliest, _) = self.waiting.first()?;
         let room_at = match self.calls_in_flight {
-            _ if self.settings.extend_count_max == 0 => return None,
             0..CALLS_MAX => Instant::ZERO,
             CALLS_MAX..URGENT_CALLS_MAX => *earliest - self.deadlines.margin() / 2,
             _ => return None,

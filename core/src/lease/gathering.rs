@@ -75,9 +75,10 @@ impl<T: Leased> LeaseTable<T> {
         looked
     }
 
-    /// Makes a batch of what was gathered, if that is complete.
+    /// Makes a batch of what was gathered, if that is complete and may be sent.
     pub(super) fn seal(&mut self, now: Instant) -> Option<ExtendBatch> {
-        if !self.gathering.is_complete || now < self.retry_at {
+        let may_send = self.settings.extend_count_max > 0 && now >= self.retry_at;
+        if !self.gathering.is_complete || !may_send {
             return None;
         }
         let Gathering {
@@ -116,17 +117,6 @@ impl<T: Leased> LeaseTable<T> {
             useless,
             earliest,
         })
-    }
-
-    /// Extends nothing of what was gathered.
-    pub(super) fn discard_gathered(&mut self) {
-        for member in std::mem::take(&mut self.gathering).members {
-            if let Some(lease) = self.leases.get_mut(member.handle)
-                && lease.wait == Wait::Gathered
-            {
-                lease.wait = Wait::No;
-            }
-        }
     }
 
     /// Whether a batch may be sent, or none has to wait as long as few calls are on their way.
