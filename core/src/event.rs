@@ -143,7 +143,8 @@ pub enum Event {
         permanent: bool,
     },
     /// The broker delivered far more than it was asked for, or far larger: this one is handed back
-    /// at once. `Released` follows when the broker knows.
+    /// at once, or because it comes after such a one of its key. `Released` follows when the broker
+    /// knows.
     Shed(DeliveryKey),
     /// The messages of a key wait for this one, which is not done, to come back: see
     /// [`NackedHead::Stall`](crate::NackedHead::Stall).

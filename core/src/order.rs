@@ -38,6 +38,9 @@ impl OrderKey {
 ///
 /// Those behind one whose lease was lost while it waited are handed back in either case.
 ///
+/// Those of a key that come after one that was shed, because the broker delivered far too much, are
+/// shed as well until that one is back, for a [`lease`](crate::Builder::lease) at most.
+///
 /// No consumer can promise order by itself. While the first message is away the broker may give it
 /// to another consumer, or give the later ones to another consumer; only a broker that keeps the
 /// keys of a subscription in order, or that gives all of a key to one consumer, makes a whole of

@@ -39,7 +39,8 @@ pub struct Totals {
     pub abandoned: u64,
     /// End: the same message was already in hand.
     pub merged: u64,
-    /// Deliveries that were too much and are handed back at once; they end as `released`.
+    /// Deliveries that were too much, or came after such a one of their key, and are handed back at
+    /// once; they end as `released`.
     pub shed: u64,
     /// Leases extended, once for each time.
     pub extended: u64,

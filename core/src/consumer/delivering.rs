@@ -59,6 +59,8 @@ pub(super) struct Parked {
     pub(super) bytes: usize,
     /// Whether it was an attempt.
     pub(super) is_counted: bool,
+    /// Whether its handler was not the reason.
+    pub(super) is_release: bool,
 }
 
 /// A delivery whose scope has been left; small, because there is room for one in each delivery.

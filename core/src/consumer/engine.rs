@@ -106,7 +106,7 @@ impl<'a> Engine<'a> {
         let order = settings.key_of.take();
         let flow = Flow::new(settings.prefetch, settings.prefetch_bytes);
         let mut engine = Self {
-            order: order.map(|key_of| Order::new(key_of, settings.nacked_head)),
+            order: order.map(|key_of| Order::new(key_of, settings.nacked_head, settings.lease)),
             broker,
             caps,
             rng: Rng::with_seed(settings.seed),

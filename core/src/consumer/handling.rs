@@ -135,7 +135,7 @@ impl Engine<'_> {
             return self.end(handle, End::Expired);
         }
         let settle = self.settlement(handle, finish);
-        self.settle_or_park(now, handle, settle);
+        self.settle_or_park(now, handle, settle, false);
     }
 
     /// Turns the end of a handler into a settlement.

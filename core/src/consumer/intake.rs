@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::calls::{Answer, Calling, begin, poll_call};
 use super::delivering::{Delivering, Running, Stage};
@@ -308,9 +309,15 @@ impl Engine<'_> {
         let Received { message, deadline } = received;
         let is_running = self.stats.phase == Phase::Running;
         let (load, bytes) = (self.load(), message.payload.len());
-        let is_shed = is_running && self.intake.flow.is_too_much(load, bytes);
-        let order = self.order.as_mut().filter(|_| is_running && !is_shed);
-        let key = order.map_or(Ok(None), |order| order.key_of(&message));
+        let is_too_much = is_running && self.intake.flow.is_too_much(load, bytes);
+        let mut shed = is_too_much.then_some(Duration::ZERO);
+        let mut key = Ok(None);
+        if let Some(order) = self.order.as_mut().filter(|_| is_running) {
+            key = order.key_of(&message);
+            if let Ok(Some(key)) = key {
+                shed = order.shed.look(now, key, &message.id, is_too_much);
+            }
+        }
         let shared = &self.shared;
         let delivering = |handle, retired: Option<&mut Delivering>| {
             if let Some(retired) = retired
@@ -329,14 +336,11 @@ impl Engine<'_> {
         self.stats.outstanding += 1;
         self.stats.bytes += bytes;
         self.stats.buffered += 1;
-        if is_running && !is_shed {
-            return self.line_up(handle, key);
+        match shed {
+            Some(wait) => self.shed(now, handle, wait),
+            None if is_running => self.line_up(handle, key),
+            None => self.release(handle),
         }
-        if is_shed {
-            self.stats.totals.shed += 1;
-            self.emit_about(handle, Event::Shed);
-        }
-        self.release(handle);
     }
 
     /// What is in hand.

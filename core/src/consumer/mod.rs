@@ -15,6 +15,7 @@ mod parking;
 mod poison;
 mod polling;
 mod settlements;
+mod shedding;
 mod shielding;
 mod shutdown;
 mod timeouts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::builder::Settings;
 use super::delivering::Stage;
 use super::engine::Engine;
+use super::shedding::Shed;
 use super::shutdown::STEPS_MAX;
 use crate::isolate::panic_message;
 use crate::lease::Handle;
@@ -32,17 +33,19 @@ pub(super) struct Order {
     lanes: Lanes<Handle>,
     /// The lane of each delivery that is in one, by its slot.
     places: Vec<Option<LaneId>>,
+    pub(super) shed: Shed,
     /// Stalls end no earlier than this: in a pause nobody can come back.
     stalled_until: Instant,
 }
 
 impl Order {
-    pub(super) fn new(key_of: KeyOf, policy: NackedHead) -> Box<Self> {
+    pub(super) fn new(key_of: KeyOf, policy: NackedHead, wait: Duration) -> Box<Self> {
         Box::new(Self {
             key_of,
             policy,
             lanes: Lanes::new(),
             places: Vec::new(),
+            shed: Shed::new(wait),
             stalled_until: Instant::ZERO,
         })
     }
@@ -234,7 +237,7 @@ impl Engine<'_> {
             message,
         });
         let settle = self.retry(handle, None, Some(error));
-        self.settle_or_park(self.observing.now, handle, settle);
+        self.settle_or_park(self.observing.now, handle, settle, false);
     }
 }
 

@@ -38,15 +38,19 @@ pub(super) struct Parking {
 
 impl Engine<'_> {
     /// Settles a delivery whose scope has been left, now or when its delay is over.
-    pub(super) fn settle_or_park(&mut self, now: Instant, handle: Handle, settle: Settle) {
-        let settle = match settle {
-            Settle::Nack { after, counted } => match self.park_until(now, handle, after) {
-                Some(until) => return self.park(now, handle, until, counted),
-                None => Settle::Nack { after, counted },
-            },
-            settle => settle,
-        };
-        self.settle(handle, settle, false);
+    pub(super) fn settle_or_park(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        settle: Settle,
+        is_release: bool,
+    ) {
+        if let Settle::Nack { after, counted } = settle
+            && let Some(until) = self.park_until(now, handle, after)
+        {
+            return self.park((now, until), handle, counted, is_release);
+        }
+        self.settle(handle, settle, is_release);
     }
 
     /// Hands back, a part at a time, what has been parked for as long as it should, is in the way,
@@ -99,12 +103,22 @@ impl Engine<'_> {
         (until > now).then_some(until)
     }
 
-    fn park(&mut self, now: Instant, handle: Handle, until: Instant, is_counted: bool) {
+    fn park(
+        &mut self,
+        (now, until): (Instant, Instant),
+        handle: Handle,
+        is_counted: bool,
+        is_release: bool,
+    ) {
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };
         let bytes = delivering.delivery.payload().len();
-        let parked = Stage::Parked(Parked { bytes, is_counted });
+        let parked = Stage::Parked(Parked {
+            bytes,
+            is_counted,
+            is_release,
+        });
         let stage = std::mem::replace(&mut delivering.stage, parked);
         self.leave(&stage);
         self.stats.parked += 1;
@@ -125,12 +139,13 @@ impl Engine<'_> {
         let Some(delivering) = self.table.owner_mut(handle) else {
             return;
         };
-        if let Stage::Parked(Parked { is_counted, .. }) = delivering.stage {
+        if let Stage::Parked(parked) = &delivering.stage {
             let settle = Settle::Nack {
                 after: Duration::ZERO,
-                counted: is_counted,
+                counted: parked.is_counted,
             };
-            self.settle(handle, settle, false);
+            let is_release = parked.is_release;
+            self.settle(handle, settle, is_release);
         }
     }
 }

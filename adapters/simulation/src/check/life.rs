@@ -53,7 +53,7 @@ impl Checks {
             }
             Event::Shed(delivery) => {
                 self.set_aside(delivery, time);
-                self.shed(delivery)?;
+                self.shed(delivery, time)?;
             }
             Event::Extended(key) => self.extended(key)?,
             Event::HandlerTimedOut { delivery, .. } => self.timed_out(delivery, time)?,

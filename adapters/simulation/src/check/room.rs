@@ -1,9 +1,10 @@
 //! What is in hand, by count and by bytes: what is too much is shed, and what is full rests.
 
-use mayhem_core::{DeliveryKey, MessageId, Phase, Stats};
+use mayhem_core::{DeliveryKey, Instant, MessageId, Phase, Stats};
 
 use super::checks::{Checks, Mark};
 use super::{Broken, Time};
+use crate::fingerprint::Map;
 
 /// What a consumer has in hand, by its events.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(super) struct Room {
     pub(super) shed_count: u64,
     /// Whether what comes is shed until the end of its batch.
     is_shedding: bool,
+    /// When one of a key was too much the last time.
+    shed_at: Map<u64, Instant>,
     /// Since when there is no room; kept until the next call.
     full_since: Option<Mark>,
 }
@@ -68,8 +71,9 @@ impl Load {
 }
 
 impl Checks {
-    /// A delivery was too much: was it?
-    pub(super) fn shed(&mut self, key: &DeliveryKey) -> Result<(), Broken> {
+    /// A delivery was too much, or came after one of its key that was: was it, or did it?
+    pub(super) fn shed(&mut self, key: &DeliveryKey, time: Time) -> Result<(), Broken> {
+        let order_key = self.promises.key_of.map(|key_of| key_of(&key.id));
         let (prefetch, bytes_max) = (self.promises.prefetch, self.promises.prefetch_bytes);
         let Some(message) = self.messages.get_mut(&key.id) else {
             return Ok(());
@@ -84,6 +88,11 @@ impl Checks {
         let is_over = load.bytes + bytes > OVERSHOOT * bytes_max && load.bytes >= bytes_max;
         room.is_shedding |= load.count >= OVERSHOOT * prefetch || is_over;
         if room.is_shedding {
+            order_key.map(|key| room.shed_at.insert(key, time.now));
+            return Ok(());
+        }
+        let before = order_key.and_then(|key| room.shed_at.get(&key));
+        if before.is_some_and(|at| time.now <= *at + self.promises.lease) {
             return Ok(());
         }
         let detail = format!("{key} of {bytes} bytes is shed beside {load:?}");

@@ -19,7 +19,7 @@ fn what_was_lost_while_it_was_parked_is_forgotten_long_before_it_is_due() {
             after: seconds(3600),
             counted: true,
         };
-        engine.settle_or_park(now, handle, settle);
+        engine.settle_or_park(now, handle, settle, false);
         assert_eq!(engine.stats.parked, number % 10 + 1);
         if engine.stats.parked == 10 {
             let parked = engine.table.handles();

@@ -17,6 +17,7 @@ mod long_polls;
 mod observing;
 mod ordering;
 mod ordering_pauses;
+mod ordering_sheds;
 mod ordering_storms;
 mod pace;
 mod parking;

@@ -20,6 +20,6 @@ macro_rules! specs {
 
 specs! {
     adaptive batched batched_storms combined extremes failures flow hooks leases long_polls
-    observing ordering ordering_pauses ordering_storms pace parking pauses poison settlements
-    shields shutdown storms timeouts verdicts
+    observing ordering ordering_pauses ordering_sheds ordering_storms pace parking pauses poison
+    settlements shields shutdown storms timeouts verdicts
 }
