@@ -53,14 +53,15 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     /// # Examples
     ///
     /// ```
-    /// use mayhem_bridge::testing::{Call, FakeSdk};
+    /// use mayhem_bridge::testing::{Call, FakeSdk, Outcome};
     ///
     /// let sdk = FakeSdk::new();
     /// sdk.deliver("reader-1", 1).deliver("reader-2", 2);
-    /// sdk.subscribe(|call| assert!(matches!(call, Call::Message(1 | 2))));
+    /// sdk.subscribe(|call| call);
     /// sdk.run_all();
-    /// let threads = sdk.take_records().into_iter().map(|record| record.thread);
-    /// assert!(threads.eq(["reader-1", "reader-2"]));
+    /// let records = sdk.take_records();
+    /// assert_eq!(records[1].thread, "reader-2");
+    /// assert_eq!(records[1].outcome, Outcome::Returned(Call::Message(2)));
     /// ```
     pub fn deliver(&self, thread: impl Into<String>, message: M) -> &Self {
         self.add(thread.into(), Call::Message(message))
@@ -95,13 +96,13 @@ impl<M: Send + 'static, R: Send + 'static> FakeSdk<M, R> {
     /// # Examples
     ///
     /// ```
-    /// use mayhem_bridge::testing::{Call, FakeSdk};
+    /// use mayhem_bridge::testing::{Call, FakeSdk, Outcome};
     ///
-    /// let sdk = FakeSdk::<u32>::new();
+    /// let sdk = FakeSdk::<u32, _>::new();
     /// sdk.close("reader");
-    /// sdk.subscribe(|call| assert_eq!(call, Call::Closed));
+    /// sdk.subscribe(|call| call);
     /// sdk.run_all();
-    /// assert_eq!(sdk.take_records().len(), 1);
+    /// assert_eq!(sdk.take_records()[0].outcome, Outcome::Returned(Call::Closed));
     /// ```
     pub fn close(&self, thread: impl Into<String>) -> &Self {
         self.add(thread.into(), Call::Closed)
