@@ -18,6 +18,7 @@ use mayhem_sim::{Simulation, Tape, attempt};
 use mayhem_sim_runner::{
     Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, say, shrink_seed,
 };
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
 /// Runs mayhem-core under simulation and counts what it met.
@@ -100,14 +101,18 @@ fn search(cli: &Cli, life: Life) -> Result<(), String> {
         (None, None) => FIXED,
         (None, Some(_)) => 0..0,
     };
-    let began = Instant::now();
+    let (began, began_cpu) = (Instant::now(), processor_time());
     let mut totals = run(cli, life, fixed, None)?;
     if let Some(limit) = limit {
         let first = random_seed();
         eprintln!("random seeds from {first}");
         totals.merge(&run(cli, life, first..u64::MAX, Some(limit))?);
     }
-    print(cli, &totals, began.elapsed());
+    let took = Took {
+        time: began.elapsed(),
+        processor: processor_time() - began_cpu,
+    };
+    print(cli, &totals, &took);
     Ok(())
 }
 
@@ -274,10 +279,23 @@ fn compare(cli: &Cli, life: Life, program: &PathBuf) -> Result<(), String> {
     }
 }
 
-fn print(cli: &Cli, totals: &Totals, took: Duration) {
-    let rate = totals.seeds as f64 / took.as_secs_f64();
-    let per_thread = rate / threads(cli) as f64;
-    let factor = totals.sum.elapsed.as_secs_f64() / took.as_secs_f64();
+/// How long a run took.
+struct Took {
+    time: Duration,
+    /// Of all threads together: what a run costs, whatever else the machine does meanwhile.
+    processor: Duration,
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+fn print(cli: &Cli, totals: &Totals, took: &Took) {
+    let (time, processor) = (took.time.as_secs_f64(), took.processor.as_secs_f64());
+    let rate = totals.seeds as f64 / processor;
+    let per_thread = totals.seeds as f64 / time / threads(cli) as f64;
+    let factor = totals.sum.elapsed.as_secs_f64() / time;
     if cli.json {
         let counts = totals.rows().into_iter();
         let counts: Map<String, Value> =
@@ -287,7 +305,9 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
             "faults": totals.sum.hits,
             "told": totals.sum.told,
             "hash": format!("{:016x}", totals.sum.fingerprint),
-            "seconds": took.as_secs_f64(),
+            "seconds": time,
+            "processor_seconds": processor,
+            "seeds_per_processor_second": rate,
             "seeds_per_second_and_thread": per_thread,
             "times_real_time": factor,
         });
@@ -297,6 +317,10 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
     for (name, count) in totals.rows() {
         say(format_args!("{name:>28} {count:>14}"));
     }
+    say(format_args!(
+        "{:>28} {rate:>14.0}",
+        "seeds/s of processor time"
+    ));
     say(format_args!(
         "{:>28} {:>14.0}",
         "seeds/s and thread", per_thread
@@ -311,9 +335,8 @@ fn print(cli: &Cli, totals: &Totals, took: Duration) {
         say(format_args!("{name:>28} {count:>14}"));
     }
     say(format_args!(
-        "hash {:016x}, {:.1} s",
+        "hash {:016x}, {time:.1} s, {processor:.1} s of processor time",
         totals.sum.fingerprint,
-        took.as_secs_f64()
     ));
 }
 
