@@ -14,14 +14,14 @@ pub(super) struct Buckets {
     emptied: usize,
 }
 
+/// Seven entries, in eight lanes: as many as one comparison takes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Bucket {
-    hashes: [u32; WIDTH],
-    /// How many entries were passed on from here or before to a bucket behind this one.
-    passed: u32,
-    /// Each plus one; zero where there is none.
-    slots: [u32; WIDTH],
+    /// In the last one how many entries were passed on from here, or from before, to behind.
+    hashes: [u32; LANES],
+    /// Each plus one; zero where there is no entry.
+    slots: [u32; LANES],
 }
 
 impl Buckets {
@@ -53,12 +53,12 @@ impl Buckets {
         loop {
             let bucket = &self.buckets[position];
             for place in bits(bucket.matches(hash)) {
-                let slot = bucket.slots[place].wrapping_sub(1);
-                if is_it(slot) {
-                    return Some(slot);
+                let slot = bucket.slots[place];
+                if slot != 0 && is_it(slot - 1) {
+                    return Some(slot - 1);
                 }
             }
-            if bucket.passed == 0 {
+            if bucket.passed() == 0 {
                 return None;
             }
             position = (position + 1) & mask;
@@ -74,10 +74,10 @@ impl Buckets {
             let bucket = &mut self.buckets[position];
             if let Some(place) = bits(bucket.vacant()).next() {
                 bucket.hashes[place] = hash;
-                bucket.slots[place] = slot.wrapping_add(1);
+                bucket.slots[place] = slot + 1;
                 return;
             }
-            bucket.passed += 1;
+            bucket.hashes[PASSED] += 1;
             position = (position + 1) & mask;
         }
     }
@@ -90,12 +90,12 @@ impl Buckets {
         loop {
             let bucket = &mut self.buckets[position];
             let mut matches = bits(bucket.matches(hash));
-            let is_it = |place: &usize| bucket.slots[*place] == slot.wrapping_add(1);
+            let is_it = |place: &usize| bucket.slots[*place] == slot + 1;
             if let Some(place) = matches.find(is_it) {
                 bucket.slots[place] = 0;
                 break;
             }
-            if bucket.passed == 0 {
+            if bucket.passed() == 0 {
                 return false;
             }
             position = (position + 1) & mask;
@@ -103,7 +103,7 @@ impl Buckets {
         self.len -= 1;
         let mut passed = home;
         while passed != position {
-            self.buckets[passed].passed -= 1;
+            self.buckets[passed].hashes[PASSED] -= 1;
             passed = (passed + 1) & mask;
         }
         true
@@ -111,37 +111,43 @@ impl Buckets {
 
     /// Removes what is in the next bucket, and tells of each entry.
     pub(super) fn empty_one(&mut self, mut tell: impl FnMut(u32, u32)) {
-        let Some(Bucket { hashes, slots, .. }) = self.buckets.get(self.emptied).copied() else {
+        let Some(Bucket { hashes, slots }) = self.buckets.get(self.emptied).copied() else {
             return;
         };
         self.emptied += 1;
-        for (hash, slot) in hashes.into_iter().zip(slots) {
+        for (hash, slot) in hashes.into_iter().zip(slots).take(PASSED) {
             if slot != 0 {
-                let slot = slot.wrapping_sub(1);
-                self.remove(hash, slot);
-                tell(hash, slot);
+                self.remove(hash, slot - 1);
+                tell(hash, slot - 1);
             }
         }
     }
 }
 
 impl Bucket {
-    /// The places of the entries with this hash, as bits.
+    /// How many entries were passed on from here, or from before, to behind.
+    fn passed(&self) -> u32 {
+        self.hashes[PASSED]
+    }
+
+    /// The places that have this hash, as bits; one without an entry may have it as well.
     fn matches(&self, hash: u32) -> u32 {
-        self.places(|other, slot| (other == hash) & (slot != 0))
+        places(&self.hashes, hash)
     }
 
     /// The places without an entry, as bits.
     fn vacant(&self) -> u32 {
-        self.places(|_, slot| slot == 0)
+        places(&self.slots, 0)
     }
+}
 
-    fn places(&self, is_one: impl Fn(u32, u32) -> bool) -> u32 {
-        let entries = self.hashes.iter().zip(&self.slots).enumerate();
-        entries.fold(0, |places, (place, (hash, slot))| {
-            places | u32::from(is_one(*hash, *slot)) << place
-        })
+/// The places of a value, as bits, found without a branch.
+fn places(lanes: &[u32; LANES], value: u32) -> u32 {
+    let mut places = 0;
+    for (place, lane) in lanes.iter().enumerate() {
+        places |= u32::from(*lane == value) << place;
     }
+    places & !(1 << PASSED)
 }
 
 /// The numbers of the bits that are set, lowest first.
@@ -156,14 +162,16 @@ fn bits(mut places: u32) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Entries of a bucket: with the count, they fill a line of 64 bytes but for four.
-const WIDTH: usize = 7;
+/// Two arrays of so many fill a line of 64 bytes.
+const LANES: usize = 8;
+
+/// Which lane has no entry.
+const PASSED: usize = LANES - 1;
 
 /// How many entries a bucket has when all of them have equally many and the table is full.
 const FULL: usize = 5;
 
 const EMPTY: Bucket = Bucket {
-    hashes: [0; WIDTH],
-    passed: 0,
-    slots: [0; WIDTH],
+    hashes: [0; LANES],
+    slots: [0; LANES],
 };
