@@ -80,14 +80,11 @@ impl Intake<'_> {
         self.source == Source::Closed && self.received.len() == 0
     }
 
-    /// The next message to take up.
-    fn next_received(&mut self) -> Option<Received> {
-        let next = self.received.next();
+    /// Gives back the room of a batch that was taken in: it may be a large one.
+    fn end_batch(&mut self) {
         if self.received.len() == 0 {
-            // A large batch is not kept until the next one.
             self.received = Vec::new().into_iter();
         }
-        next
     }
 
     /// Whether messages come, as far as the broker says.
@@ -235,28 +232,37 @@ impl Engine<'_> {
             let key = key(message);
             self.emit(|| Event::Received(key));
         }
-        if let Some(received) = self.intake.next_received() {
-            if is_new {
-                self.take_up(now, hash, received);
-            } else {
-                self.meet(now, hash, received);
-            }
+        if is_new || !self.merge(now, hash) {
+            self.take_up(now, hash);
+        } else {
+            drop(self.intake.received.next());
+            self.intake.end_batch();
         }
         true
     }
 
-    /// Takes in a message that may be in hand already.
-    fn meet(&mut self, now: Instant, hash: IdHash, received: Received) {
-        let Received { message, deadline } = &received;
+    /// Merges the next message with what is in hand of it, if there is something.
+    fn merge(&mut self, now: Instant, hash: IdHash) -> bool {
+        let Some(Received { message, deadline }) = self.intake.received.as_slice().first() else {
+            return false;
+        };
         let deadline = *deadline;
+        let message = Message {
+            id: message.id.clone(),
+            lease: message.lease.clone(),
+            attempt: message.attempt,
+            // It is not looked at.
+            payload: Vec::new(),
+        };
         if self.table.is_detached(hash, &message.lease) {
             // A duplicate that is late: what came under this lease has had its nack sent, and the
             // message may have come under another one since.
             self.stats.totals.merged += 1;
-            return self.emit(|| Event::Merged(key(message)));
+            self.emit(|| Event::Merged(key(&message)));
+            return true;
         }
         let Some(older) = self.table.find_hashed(hash, &message.id) else {
-            return self.take_up(now, hash, received);
+            return false;
         };
         // An older delivery that was not noticed to be over must not go on under the new lease.
         if self
@@ -281,10 +287,10 @@ impl Engine<'_> {
             self.table.detach(older, &message.lease);
         }
         let Some(older) = self.table.find_hashed(hash, &message.id) else {
-            return self.take_up(now, hash, received);
+            return false;
         };
         self.stats.totals.merged += 1;
-        self.emit(|| Event::Merged(key(message)));
+        self.emit(|| Event::Merged(key(&message)));
         let is_newer = |lease: &Lease<Delivering>| message.attempt > newest(lease);
         if self.table.get(older).is_some_and(is_newer) {
             // One handler, and now two attempts.
@@ -302,24 +308,31 @@ impl Engine<'_> {
             // A nack that waits for an extension of the older lease waits for nothing now.
             self.release_held(older);
         }
+        true
     }
 
-    /// Takes up a message that is not in hand, whose id has this hash.
-    fn take_up(&mut self, now: Instant, hash: IdHash, received: Received) {
-        let Received { message, deadline } = received;
+    /// Takes up the next message, which is not in hand and whose id has this hash.
+    fn take_up(&mut self, now: Instant, hash: IdHash) {
+        let Some(Received { message, deadline }) = self.intake.received.as_slice().first() else {
+            return;
+        };
         let is_running = self.stats.phase == Phase::Running;
         let (load, bytes) = (self.load(), message.payload.len());
         let is_too_much = is_running && self.intake.flow.is_too_much(load, bytes);
         let mut shed = is_too_much.then_some(Duration::ZERO);
         let mut key = Ok(None);
         if let Some(order) = self.order.as_mut().filter(|_| is_running) {
-            key = order.key_of(&message);
+            key = order.key_of(message);
             if let Ok(Some(key)) = key {
                 shed = order.shed.look(now, key, &message.id, is_too_much);
             }
         }
-        let shared = &self.shared;
+        let (deadline, shared) = (*deadline, &self.shared);
+        let received = &mut self.intake.received;
+        // Moved once, from where it lies to where it stays.
         let delivering = |handle, retired: Option<&mut Delivering>| {
+            let next = received.next().expect("it was looked at");
+            let message = next.message;
             if let Some(retired) = retired
                 && let Some(scope) = retired.delivery.reuse()
             {
@@ -333,6 +346,7 @@ impl Engine<'_> {
             })
         };
         let handle = self.table.insert(now, hash, deadline, delivering);
+        self.intake.end_batch();
         self.stats.outstanding += 1;
         self.stats.bytes += bytes;
         self.stats.buffered += 1;
