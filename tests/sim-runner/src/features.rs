@@ -3,25 +3,23 @@
 use std::time::Duration;
 
 use crate::batches::Batches;
+use crate::fan_out::Policy;
 use crate::hooks::NAMES;
-use futures::future::Either;
-use mayhem_core::{
-    BranchError, Builder, Control, Delivery, FanOut, Message, MessageId, NackedHead, OrderKey,
-    Rate, Timeout, Verdict,
-};
-use mayhem_sim::{Dice, Promises, SimClock};
+use mayhem_core::{Builder, Control, Message, MessageId, NackedHead, OrderKey, Rate, Timeout};
+use mayhem_sim::{Checker, Dice, Promises, SimClock};
 
 /// The swarm's choice for one life.
 #[derive(Clone, Debug)]
 pub(crate) struct Features {
     timeout: Option<Timeout>,
     rate: Option<Rate>,
-    is_adaptive: bool,
+    /// The longest that leases are extended, where that is for as long as is needed.
+    adaptive_max: Option<Duration>,
     has_keys: bool,
     nacked_head: NackedHead,
     /// Whether the broker can delay a nack.
     pub(crate) can_delay: bool,
-    policy: Policy,
+    pub(crate) policy: Policy,
     /// How often handlers bring the process down.
     pub(crate) kills: u64,
     /// How many hooks there are after a stop.
@@ -32,15 +30,6 @@ pub(crate) struct Features {
     changes: u64,
     /// How messages are handled together, if they are.
     pub(crate) batches: Option<Batches>,
-}
-
-/// What a fan-out needs of its branches.
-#[derive(Clone, Copy, Debug)]
-enum Policy {
-    All,
-    BestEffort,
-    Any,
-    Quorum,
 }
 
 impl Features {
@@ -59,14 +48,15 @@ impl Features {
         Self {
             timeout: has("swarm: timeout", 6).then_some(timeout),
             rate: has("swarm: has rate", 8).then_some(rate),
-            is_adaptive: has("swarm: adaptive", 6),
+            adaptive_max: has("swarm: adaptive", 6)
+                .then(|| lease * dice.pick("swarm: longest extension", &[2, 8])),
             has_keys: has("swarm: keys", 6),
             nacked_head: dice.pick(
                 "swarm: nacked head",
                 &[NackedHead::Stall, NackedHead::ReleaseTail],
             ),
             can_delay: !has("swarm: no delay", 8),
-            policy: dice.pick("swarm: policy", &POLICIES),
+            policy: Policy::draw(dice),
             changes: if has("swarm: changes", 6) { 6 } else { 0 },
             kills: match has("swarm: kills", 8) {
                 true => dice.pick("swarm: how many kills", &[1, 4, 12, 30]),
@@ -79,11 +69,6 @@ impl Features {
             bytes_max: has("swarm: bytes", 5).then(|| dice.pick("swarm: bytes in hand", &BYTES)),
             batches: has("swarm: batches", 6).then(|| Batches::draw(dice, lease)),
         }
-    }
-
-    /// Whether some branches may be enough.
-    pub(crate) fn is_raced(&self) -> bool {
-        !matches!(self.policy, Policy::All)
     }
 
     /// How large the next message is.
@@ -100,10 +85,10 @@ impl Features {
         promises.rate = self.rate;
         promises.can_delay = self.can_delay;
         promises.key_of = self.has_keys.then_some(key_of);
-        promises.is_adaptive = self.is_adaptive;
+        promises.adaptive_max = self.adaptive_max;
         promises.prefetch_bytes = self.bytes_max.unwrap_or(promises.prefetch_bytes);
         // A shorter extension that comes late makes a lease shorter, and nobody can know.
-        promises.keeps_leases &= promises.is_honest || !self.is_adaptive;
+        promises.keeps_leases &= promises.is_honest || self.adaptive_max.is_none();
     }
 
     pub(crate) fn build<B, C, H>(
@@ -120,8 +105,8 @@ impl Features {
         if let Some(rate) = self.rate {
             builder = builder.rate(rate);
         }
-        if self.is_adaptive {
-            builder = builder.lease_adaptive(lease..=2 * lease);
+        if let Some(longest) = self.adaptive_max {
+            builder = builder.lease_adaptive(lease..=longest);
         }
         if self.has_keys {
             builder = builder
@@ -132,13 +117,21 @@ impl Features {
     }
 
     /// Changes a consumer while it runs; leaves it so that it gets on.
-    pub(crate) async fn change(&self, dice: &Dice, clock: &SimClock, control: &Control) {
+    pub(crate) async fn change(
+        &self,
+        (dice, clock, checker): (&Dice, &SimClock, &Checker),
+        control: &Control,
+    ) {
         for _ in 0..self.changes {
             clock
                 .sleep(dice.duration("time to the change", 10 * SECOND))
                 .await;
             match dice.choose("change", 4) {
-                0 => control.set_concurrency(1 << dice.choose("new concurrency", 5)),
+                0 => {
+                    let count = 1 << dice.choose("new concurrency", 5);
+                    checker.concurrency_wanted(count);
+                    control.set_concurrency(count);
+                }
                 1 => {
                     control.pause();
                     let pause = dice.duration("paused for", 20 * SECOND);
@@ -148,29 +141,6 @@ impl Features {
                 2 => control.set_rate(Some(Rate::per_second(1 + as_count(dice)))),
                 _ => control.set_rate(None),
             }
-        }
-    }
-
-    pub(crate) async fn fan_out(
-        &self,
-        delivery: &Delivery,
-        restart: impl Future<Output = Result<(), BranchError>>,
-        record: impl Future<Output = Result<(), BranchError>>,
-        notify: impl Future<Output = Result<(), BranchError>>,
-    ) -> Verdict {
-        let branches = FanOut::new(delivery)
-            .branch("restart", restart)
-            .branch("record", record)
-            .optional("notify", notify);
-        let joined = match self.policy {
-            Policy::All => Either::Left(branches.join().await),
-            Policy::BestEffort => Either::Left(branches.best_effort().await),
-            Policy::Any => Either::Right(branches.any().await),
-            Policy::Quorum => Either::Right(branches.quorum(2).await),
-        };
-        match joined {
-            Either::Left(joined) => joined.verdict(),
-            Either::Right(raced) => raced.verdict(),
         }
     }
 }
@@ -185,18 +155,6 @@ fn key_of(id: &MessageId) -> u64 {
 fn as_count(dice: &Dice) -> u32 {
     u32::try_from(dice.choose("new rate", 20)).unwrap_or(0)
 }
-
-/// Most lives need all branches.
-const POLICIES: [Policy; 8] = [
-    Policy::All,
-    Policy::All,
-    Policy::All,
-    Policy::All,
-    Policy::All,
-    Policy::BestEffort,
-    Policy::Any,
-    Policy::Quorum,
-];
 
 /// Few, so that messages have to wait for one another.
 const KEYS: u64 = 5;

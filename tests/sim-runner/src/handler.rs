@@ -10,7 +10,7 @@ use mayhem_core::{BranchError, Delivery, Verdict};
 use mayhem_sim::{Checker, Dice, SimClock, SimStore};
 
 use crate::kills::Kills;
-use crate::settings::Settings;
+use crate::settings::{BRANCH_ENDS, Settings};
 
 /// What the handlers of one consumer share.
 #[derive(Clone)]
@@ -43,8 +43,14 @@ impl Play {
             self.record(delivery, Alive::new(&alive)),
             self.notify(Alive::new(&alive)),
         );
-        let features = &self.settings.features;
-        let verdict = features.fan_out(delivery, restart, record, notify).await;
+        let policy = self.settings.features.policy;
+        let verdict = match policy.run(delivery, restart, record, notify).await {
+            Ok(verdict) => verdict,
+            Err(detail) => {
+                self.checker.violate("fan-out kept", detail);
+                Verdict::Ack
+            }
+        };
         // Relaxed: the branches ran in this very task.
         if alive.load(Ordering::Relaxed) > 0 {
             self.break_promise("in hand once", "a branch outlives its fan-out");
@@ -52,7 +58,7 @@ impl Play {
         self.kills.may_kill(&self.dice, delivery).await;
         self.misbehave(delivery).await;
         // Where other branches were enough, the effect may not be safe.
-        let is_raced = self.settings.features.is_raced();
+        let is_raced = policy.is_raced();
         if is_raced && verdict == Verdict::Ack && !self.store.is_durable(delivery.id().as_str()) {
             return Verdict::Retry { after: None };
         }
@@ -66,15 +72,20 @@ impl Play {
 
     async fn restart(&self, _alive: Alive) -> Result<(), BranchError> {
         self.work("restart").await;
-        let end = match self.dice.choose("end of the branch", 40) {
-            36 => BranchError::retry("planned"),
-            37 => BranchError::postpone(self.delay(), "planned"),
-            38 => BranchError::dead("planned"),
-            39 => {
+        self.end(self.settings.branch_ends)
+    }
+
+    /// How a branch ends: one way of so many; the last of them are bad.
+    fn end(&self, ways: u64) -> Result<(), BranchError> {
+        let end = match ways - 1 - self.dice.choose("end of the branch", ways) {
+            0 => {
                 self.checker.branch_failed();
                 panic!("planned");
             }
-            35 => BranchError::retry_after(self.delay(), "planned"),
+            1 => BranchError::dead("planned"),
+            2 => BranchError::postpone(self.delay(), "planned"),
+            3 => BranchError::retry("planned"),
+            4 => BranchError::retry_after(self.delay(), "planned"),
             _ => return Ok(()),
         };
         self.checker.branch_failed();
@@ -88,6 +99,9 @@ impl Play {
 
     async fn record(&self, delivery: &Delivery, _alive: Alive) -> Result<(), BranchError> {
         self.work("record").await;
+        if self.settings.branch_ends < BRANCH_ENDS[0] {
+            self.end(self.settings.branch_ends)?;
+        }
         let commit = self.store.commit(delivery.id().as_str()).await;
         commit.map_err(|failed| {
             self.checker.branch_failed();
@@ -96,11 +110,7 @@ impl Play {
     }
 
     async fn notify(&self, _alive: Alive) -> Result<(), BranchError> {
-        if self.dice.choose("notification", 40) < 39 {
-            return Ok(());
-        }
-        self.checker.branch_failed();
-        Err(BranchError::retry("nobody listens"))
+        self.end(self.settings.branch_ends)
     }
 
     async fn work(&self, label: &'static str) {
@@ -124,9 +134,13 @@ impl Play {
             61 if !delivery.is_cancelled() => {
                 let hold = self.checker.hold(delivery);
                 let rest = self.clock.sleep(self.dice.duration("shielded", 20 * unit));
+                let is_bad = self.dice.choose("shielded work panics", 4) == 3;
                 let shielded = async move {
+                    let _hold = hold;
                     rest.await;
-                    drop(hold);
+                    if is_bad {
+                        panic!("planned");
+                    }
                 };
                 drop(delivery.shield(shielded));
             }

@@ -1,13 +1,15 @@
 //! Simulated lives of `mayhem-core`: what the runner runs, and what its tests run in small.
 //!
 //! In reading order: `settings` (what the dice decide about one life), `features` (what its
-//! consumers use), `handler` (what its handlers do), `kills` (which of them bring the process
-//! down), `hooks` (what follows a stop), `output` (what is printed), `life` (consumers that come,
-//! stop, crash and go until every message has its fate), `totals` (what many lives met), `search`
-//! (many seeds on several threads), `bugs` (those that are planted in the engine).
+//! consumers use), `fan_out` (their branches), `handler` (what its handlers do), `batches` (which
+//! of them go together), `kills` (which bring the process down), `hooks` (what follows a stop),
+//! `stopper` (what is told), `output` (what is printed), `life` (consumers that come, stop, crash
+//! and go until every message has its fate), `totals` (what many lives met), `search` (many seeds
+//! on several threads), `bugs` (those that are planted in the engine).
 
 mod batches;
 mod bugs;
+mod fan_out;
 mod features;
 mod handler;
 mod hooks;
@@ -16,6 +18,7 @@ mod life;
 mod output;
 mod search;
 mod settings;
+mod stopper;
 mod totals;
 
 pub use bugs::{Hunted, hunt, hunt_all};

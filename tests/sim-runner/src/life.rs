@@ -1,14 +1,14 @@
 //! One simulated life: consumers come, stop, crash and go until every message has its fate.
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::FutureExt;
-use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Report};
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use mayhem_core::{Consumer, Control, Delivery, Execution, Instant, Report};
 use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
 };
@@ -19,7 +19,8 @@ use crate::hooks::add_hooks;
 use crate::kills::Kills;
 use crate::output::say;
 use crate::settings::{Ending, Settings};
-use crate::totals::{Tally, name_of};
+use crate::stopper::{Stopper, Told};
+use crate::totals::Tally;
 
 /// What is asked of a life beyond what the dice decide.
 #[derive(Clone, Copy, Debug, Default)]
@@ -170,7 +171,20 @@ impl Stage<'_> {
         promises: Promises,
         ending: Ending,
     ) -> Result<Ended, Hang> {
-        let (control, mut stopper) = (Arc::new(Mutex::new(None)), Stopper::new(self, ending));
+        let events = match ending {
+            Ending::StopAtEvent(event)
+            | Ending::Drained {
+                events_max: Some(event),
+            } => Some((event, self.settings.plan(&self.dice))),
+            _ => None,
+        };
+        let mut stopper = Stopper {
+            stop: events,
+            checker: self.checker.clone(),
+            told: Arc::clone(&self.told),
+            is_told: self.life.is_told,
+        };
+        let control = Arc::new(Mutex::new(None));
         let told = Arc::clone(&control);
         let mut observer = self.checker.observer();
         let builder = Consumer::builder()
@@ -183,6 +197,7 @@ impl Stage<'_> {
             .max_deliveries(promises.max_deliveries)
             .poison_after(promises.poison_after)
             .nack_delay_min(promises.nack_delay_min)
+            .failure_plan(promises.failure_plan)
             .backoff(promises.backoff)
             .seed(self.dice.choose("seed of the consumer", 1 << 32))
             .on_event(move |event| {
@@ -242,7 +257,10 @@ impl Stage<'_> {
             _ => u64::MAX,
         });
         let features = &self.settings.features;
-        let change = features.change(&self.dice, &self.clock, &control);
+        let world = (&self.dice, &self.clock, &self.checker);
+        let change = features.change(world, &control);
+        // Woken by its own timers only, or with everything else.
+        let is_apart = self.dice.choose("script apart", 2) == 1;
         let stop = async {
             for _ in 0..stops {
                 let pause = self.dice.duration("time to the stop", 30 * SECOND);
@@ -253,23 +271,36 @@ impl Stage<'_> {
             }
         };
         let script = futures::future::join(change, stop);
-        let both = async {
-            let mut run = pin!(consumer.run());
-            let mut script = pin!(script.fuse());
-            poll_fn(|cx| {
-                if !polls.take() {
-                    return Poll::Ready(Ended::Crashed);
-                }
-                // The script is of no interest once the consumer has ended.
+        let run = consumer.run();
+        let mut parts: FuturesUnordered<LocalBoxFuture<'_, Option<Report>>> = if is_apart {
+            let script = script.map(|_| None).boxed_local();
+            [run.map(Some).boxed_local(), script].into_iter().collect()
+        } else {
+            let mut script = Box::pin(script.fuse());
+            let mut run = Box::pin(run);
+            let both = poll_fn(move |cx| {
+                // Of no interest once the consumer has ended.
                 let _ = script.as_mut().poll(cx);
-                let ended = run.as_mut().poll(cx).map(Ended::Reported);
-                if self.kills.is_dying(cx) {
-                    return Poll::Ready(Ended::Crashed);
-                }
-                ended
-            })
-            .await
+                run.as_mut().poll(cx).map(Some)
+            });
+            [both.boxed_local()].into_iter().collect()
         };
+        let both = poll_fn(|cx| {
+            if !polls.take() {
+                return Poll::Ready(Ended::Crashed);
+            }
+            let mut report = None;
+            while let Poll::Ready(Some(ended)) = parts.poll_next_unpin(cx)
+                && report.is_none()
+            {
+                report = ended;
+            }
+            match report {
+                _ if self.kills.is_dying(cx) => Poll::Ready(Ended::Crashed),
+                Some(report) => Poll::Ready(Ended::Reported(report)),
+                None => Poll::Pending,
+            }
+        });
         let horizon = mayhem_core::Clock::now(&self.clock) + HORIZON;
         match self.sim.run_until(horizon, both) {
             Err(Hang::Endless { .. }) => Ok(Ended::Endless),
@@ -298,7 +329,8 @@ impl Stage<'_> {
                 Fate::Dead { reason } if reason.contains("timed out") => {}
                 // A handler that had no branch to blame.
                 Fate::Dead { reason }
-                    if reason.contains("no success") && self.settings.features.is_raced() => {}
+                    if reason.contains("no success")
+                        && self.settings.features.policy.is_raced() => {}
                 Fate::Dead { reason } if reason.contains("poison") => {}
                 fate => self.sim.violate("nothing lost", format!("{id}: {fate:?}")),
             }
@@ -331,55 +363,6 @@ impl Stage<'_> {
     fn tell(&self) {
         for fact in self.broker.facts() {
             say(format_args!("{:?} {fact}", fact.at - Instant::ZERO));
-        }
-    }
-}
-
-/// Stops a consumer from within its observer.
-struct Stopper {
-    left: Option<u64>,
-    checker: Checker,
-    plan: mayhem_core::Plan,
-    /// What was told of, by name.
-    told: Told,
-    is_told: bool,
-}
-
-type Told = Arc<Mutex<BTreeMap<&'static str, u64>>>;
-
-impl Stopper {
-    fn new(stage: &Stage<'_>, ending: Ending) -> Self {
-        let (left, plan) = match ending {
-            Ending::StopAtEvent(event)
-            | Ending::Drained {
-                events_max: Some(event),
-            } => (Some(event), stage.settings.plan(&stage.dice)),
-            _ => (None, mayhem_core::Plan::default()),
-        };
-        Self {
-            left,
-            checker: stage.checker.clone(),
-            told: Arc::clone(&stage.told),
-            plan,
-            is_told: stage.life.is_told,
-        }
-    }
-
-    fn see(&mut self, event: &Event, control: &Mutex<Option<Control>>) {
-        if self.is_told {
-            say(format_args!("    told {event:?}"));
-        }
-        if let Some(name) = name_of(event) {
-            let mut told = self.told.lock().expect("nobody panics with it");
-            *told.entry(name).or_default() += 1;
-        }
-        let Some(count) = self.left else { return };
-        self.left = count.checked_sub(1);
-        if count == 0
-            && let Some(control) = control.lock().expect("as above").as_ref()
-        {
-            self.checker.stopped(&self.plan);
-            control.stop(self.plan);
         }
     }
 }

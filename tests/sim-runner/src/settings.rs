@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) is_honest: bool,
     /// How slow handlers may be, in fortieths of a lease.
     pub(crate) slowness: u32,
+    /// In how many ways a branch may end, of which five are bad.
+    pub(crate) branch_ends: u64,
     /// Consumers that end before their work is done.
     pub(crate) unrest: u64,
     /// At which attempt a retry becomes a dead letter.
@@ -25,6 +27,7 @@ pub(crate) struct Settings {
     /// At which attempt a message is not started any more.
     poison_after: u32,
     nack_delay_min: Duration,
+    failure_plan: Plan,
     pub(crate) features: Features,
 }
 
@@ -65,6 +68,10 @@ impl Settings {
         let features = Features::draw(dice, lease);
         let mut caps = SimSettings::default().caps;
         caps.nack_delay = features.can_delay;
+        // Where all is well there is room for all extensions in time.
+        let counts = if is_honest { &COUNTS[..4] } else { &COUNTS };
+        caps.settle_count_max = dice.pick("swarm: settlements in a call", counts);
+        caps.extend_count_max = dice.pick("swarm: extensions in a call", counts);
         if is_sluggish {
             faults.request_delayed = 0.3;
             faults.reply_delayed = 0.3;
@@ -89,9 +96,15 @@ impl Settings {
             hazards,
             is_honest,
             slowness: dice.pick("swarm: slowness", &[1, 1, 20, SLOW]),
+            branch_ends: dice.pick("swarm: branch ends", &BRANCH_ENDS),
             unrest: dice.choose("swarm: lives", 6),
             max_deliveries: dice.pick("swarm: attempts", &ATTEMPTS_MAX),
             poison_after: dice.pick("swarm: poison", &[0, 0, 15, u32::MAX]),
+            failure_plan: Plan {
+                drain: dice.pick("swarm: failure drain", &[0, 0, 5, 20]) * SECOND,
+                grace: dice.pick("swarm: failure grace", &[5, 0, 20]) * SECOND,
+                flush: dice.pick("swarm: failure flush", &[5, 0, 20]) * SECOND,
+            },
             nack_delay_min: dice.pick("swarm: least delay", &[100, 100, 0, 2_000]) * MILLISECOND,
             features,
         }
@@ -124,6 +137,7 @@ impl Settings {
                 factor: 2,
                 jitter: dice.pick("jitter", &[Jitter::None, Jitter::Equal, Jitter::Full]),
             },
+            failure_plan: self.failure_plan,
             is_honest: self.is_honest,
             keeps_leases: faults.keeps_leases() && faults.duplicate <= 0.0,
             may_overshoot: faults.overshoot > 0.0,
@@ -173,6 +187,12 @@ impl Settings {
 
 /// Most lives have fifty messages; the small ones are where shrinking goes.
 const MESSAGES: [u64; 16] = [1, 4, 12, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50];
+
+/// How many items a call of the broker may have.
+const COUNTS: [usize; 5] = [1_000, 1_000, 1_000, 16, 3];
+
+/// In how many ways a branch may end: in most lives most of them are good.
+pub(crate) const BRANCH_ENDS: [u64; 6] = [40, 40, 40, 40, 40, 12];
 
 /// How much longer what is patient may keep a lease.
 const PATIENCE: u32 = 1_000;

@@ -87,6 +87,7 @@ impl Checks {
             calls.in_flight = calls.in_flight.saturating_sub(1);
         }
         match (call, stage) {
+            (BrokerCall::Extend, CallStage::Began) => self.check_batch(time),
             (BrokerCall::Receive, CallStage::Began) => self.check_pull(time),
             (BrokerCall::Receive, CallStage::Answered) => {
                 self.room.begin_batch();
@@ -194,11 +195,11 @@ impl Checks {
                 }
                 let is_failed = lease.extend_answer == Some(Answer::Failed);
                 // It is due when half of the lease is left.
-                let limit = match () {
+                let limit = match self.promises.adaptive_max {
                     // A lease that is longer than is wanted by now is left as it is for a while.
-                    () if self.promises.is_adaptive => 16 * eighth,
-                    () if is_failed => eighth,
-                    () => 5 * eighth,
+                    Some(longest) => longest,
+                    None if is_failed => eighth,
+                    None => 5 * eighth,
                 };
                 let answered = lease.extend_answered_at;
                 let since = [answered, extends.full_until, extends.failed_at, known.since];
@@ -218,7 +219,8 @@ impl Checks {
 
 fn is_settled_at_once(generation: &Generation) -> bool {
     let end = generation.end.as_ref().map(|(end, _)| end);
-    matches!(end, Some(End::Verdict(Verdict::Ack | Verdict::Dead(_))))
+    let is_done = matches!(end, Some(End::Verdict(Verdict::Ack | Verdict::Dead(_))));
+    is_done && !generation.has_panicked_shield
 }
 
 fn index(call: BrokerCall) -> usize {

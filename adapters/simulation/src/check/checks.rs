@@ -6,13 +6,16 @@ use std::time::Duration;
 use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Rate, Timeout, Verdict};
 
 use super::Time;
+use super::batching::Batching;
 use super::calls::{Calls, Known};
 use super::few::Few;
 use super::hooks::Hook;
+use super::idle::Idle;
 use super::limits::Limits;
 use super::named::Named;
 use super::poison::Spared;
 use super::room::{Room, Weight};
+use super::timeouts::Ladder;
 use super::told::Told;
 use crate::{Answer, SettleKind};
 
@@ -43,8 +46,10 @@ pub struct Promises {
     pub rate: Option<Rate>,
     /// The keys of messages by their ids, where the builder was told of keys.
     pub key_of: Option<fn(&MessageId) -> u64>,
-    /// Whether leases are extended for as long as is needed, up to twice `lease`.
-    pub is_adaptive: bool,
+    /// The longest that leases are extended at a time, where that is for as long as is needed.
+    pub adaptive_max: Option<Duration>,
+    /// As the builder was told.
+    pub failure_plan: Plan,
     /// Whether the broker can delay a nack; if not the consumer does.
     pub can_delay: bool,
     /// Whether nothing goes wrong at all: then no lease may run out.
@@ -76,6 +81,7 @@ pub(super) struct Checks {
     pub(super) stops: Vec<(Mark, Plan)>,
     pub(super) closed: Option<Mark>,
     pub(super) panics: u64,
+    pub(super) shield_panics: u64,
     pub(super) branch_failures: u64,
     pub(super) is_safe: Option<IsSafe>,
     /// How many messages are under leases of this consumer.
@@ -90,6 +96,8 @@ pub(super) struct Checks {
     pub(super) newest: u64,
     /// Whether the broker has failed for good.
     pub(super) is_broken: bool,
+    /// When it was told that it has.
+    pub(super) broken_at: Option<Mark>,
     /// When a panic or a failed branch is to be told.
     pub(super) error_at: Mark,
     /// When time was stolen last.
@@ -99,6 +107,10 @@ pub(super) struct Checks {
     /// What is to follow the stop of this consumer.
     pub(super) hooks: Vec<Hook>,
     pub(super) told: Told,
+    pub(super) idle: Idle,
+    pub(super) batching: Batching,
+    /// How many extensions the broker takes in a call.
+    pub(super) extend_count_max: usize,
 }
 
 #[derive(Default)]
@@ -106,6 +118,7 @@ pub(super) struct Counts {
     pub(super) ends: [u64; ENDS],
     pub(super) received: u64,
     pub(super) panics: u64,
+    pub(super) shield_panics: u64,
     pub(super) branch_failures: u64,
 }
 
@@ -150,7 +163,9 @@ pub(super) struct Generation {
     /// Which of all that were received it is.
     pub(super) serial: u64,
     pub(super) started: Mark,
-    pub(super) is_timed_out: bool,
+    pub(super) ladder: Ladder,
+    /// Whether work that it shielded has panicked.
+    pub(super) has_panicked_shield: bool,
     pub(super) holds: u32,
     pub(super) end: Option<(End, Mark)>,
     pub(super) known: Known,
@@ -299,7 +314,12 @@ impl Default for Promises {
             timeout: None,
             rate: None,
             key_of: None,
-            is_adaptive: false,
+            adaptive_max: None,
+            failure_plan: Plan {
+                drain: Duration::ZERO,
+                grace: Duration::from_secs(5),
+                flush: Duration::from_secs(5),
+            },
             can_delay: true,
             is_honest: false,
             keeps_leases: false,

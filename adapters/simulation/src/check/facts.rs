@@ -166,6 +166,9 @@ impl Checks {
         if generation.holds > 0 && kind == SettleKind::Ack {
             return broken("no early ack", fact, "while its shielded work runs");
         }
+        if generation.has_panicked_shield && kind == SettleKind::Ack {
+            return broken("no early ack", fact, "though its shielded work panicked");
+        }
         let message = self.messages.get(&fact.id);
         match message.and_then(|it| it.generation(token)) {
             Some(generation) => self.compare(fact, kind, generation),
@@ -197,6 +200,7 @@ impl Checks {
         self.check_newest(fact, token)?;
         let (life, promises) = (self.life, &self.promises);
         let lease = self.leases.get_or_default(token);
+        self.batching.ask();
         lease.extends_in_flight += 1;
         lease.asked_until = fact.at + duration;
         if lease.is_duplicated {
@@ -213,7 +217,12 @@ impl Checks {
         }
         lease.extensions += 1;
         let (age, length) = (fact.at - lease.delivered_at, promises.lease / 3);
-        let length = length / if promises.is_adaptive { 2 } else { 1 };
+        let length = length
+            / if promises.adaptive_max.is_some() {
+                2
+            } else {
+                1
+            };
         let allowed = 2 + u128::from(lease.failures) + age.as_nanos() / length.as_nanos().max(1);
         if u128::from(lease.extensions) > allowed {
             let count = lease.extensions;
@@ -226,6 +235,11 @@ impl Checks {
         {
             let longest = promises.lease_max;
             return broken("longest lease", fact, format!("longest: {longest:?}"));
+        }
+        if let Some(Generation { known, .. }) = generation
+            && !known.is_unsure
+        {
+            self.check_duration(fact, duration, (known.received.now, known.until))?;
         }
         if let Some(generation) = generation
             && let Some((end, mark)) = &generation.end

@@ -4,6 +4,7 @@ use mayhem_core::{DeliveryKey, Event, LeaseToken, MessageId};
 
 use super::calls::Known;
 use super::checks::{Checks, Generation, delivery_of};
+use super::timeouts::Ladder;
 use super::{Broken, Time};
 
 impl Checks {
@@ -23,7 +24,8 @@ impl Checks {
             attempt,
             serial: self.serial,
             started: Time::default(),
-            is_timed_out: false,
+            ladder: Ladder::default(),
+            has_panicked_shield: false,
             holds: 0,
             end: None,
             known: Known {

@@ -7,20 +7,21 @@
 /// | | invariant | held by |
 /// |---|---|---|
 /// | I1 | every delivery received is in hand or has one end | `conservation`, `one end` |
-/// | I2 | no ack before the verdict and all required work | `no early ack`, `verdict kept`, `safe before ack` |
+/// | I2 | no ack before all required work | `no early ack`, `verdict kept`, `safe before ack` |
 /// | I3 | no message is lost, none stays under lease | `nothing lost`, `progress`, `nothing held` |
 /// | I4 | a lease is settled once | `one settlement`, `newest lease`, `told when done` |
 /// | I5 | no extension after a settlement | `no late extension`, `no overtaking` |
 /// | I6 | a lease is never believed longer than it is | `lease shown`, `lost is lost` |
 /// | I7 | what can be extended in time is | `leases kept`, `extended in time` |
 /// | I8 | no lease is longer than its longest | `longest lease` |
-/// | I9 | permits are kept, and come back | `permits`, `no start in a pause`, `rate` |
+/// | I9 | permits are kept, and used | `permits`, `no idle permit`, `no start in a pause`, `rate` |
 /// | I10 | what is in hand is bounded | `room` |
 /// | I11 | one of a key at a time, in order | `key order` |
 /// | I12 | no work outlives its delivery | `closed is closed`, `in hand once` |
 /// | I13 | a step is bounded | `bounded step` |
 /// | I14 | batches keep within the caps | a panic of the broker: `no panic` |
-/// | I15 | calls are as few as needed | `extension rate`, `settled in time` |
+/// | I15 | no more calls than needed | `extension rate`, `extensions together`, `as long as wanted` |
+/// | | and they come in time | `settled in time` |
 /// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases` |
 /// | | and its hooks after it | `hooks in order`, `hooks in time` |
 /// | I17 | every error is told exactly once | `told once`, `told and counted` |
@@ -71,6 +72,14 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "a lease is extended no more often than three times in its length, and after failures",
     ),
     (
+        "extensions together",
+        "calls that are not full are a sixteenth of a lease apart, where nothing goes wrong",
+    ),
+    (
+        "as long as wanted",
+        "a lease is extended for as long as the consumer was told, and never made shorter",
+    ),
+    (
         "extended in time",
         "no lease runs out whose extension could have been asked for, or asked for again",
     ),
@@ -95,6 +104,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "in one step a delivery is settled and extended once at the most",
     ),
     ("permits", "no more handlers run than may"),
+    (
+        "no idle permit",
+        "a message that may start, starts; at a rate, when its turn has come",
+    ),
     (
         "no start in a pause",
         "no handler starts while the consumer is paused",

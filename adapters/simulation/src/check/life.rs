@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use mayhem_core::{Delivery, Event, Failure, MessageId, Phase, Plan, Report};
 
-use super::checks::{Checks, ENDS, End, Generation, Mark, Promises, Start};
+use super::checks::{Checks, Counts, ENDS, End, Generation, Mark, Promises, Start};
 use super::poison::Spared;
 use super::room::Weight;
+use super::timeouts::Rung;
 use super::{Broken, Time};
 
 impl Checks {
@@ -18,6 +19,7 @@ impl Checks {
             is_safe,
             stolen_at,
             hooks,
+            extend_count_max,
             ..
         } = std::mem::take(self);
         *self = Self {
@@ -28,6 +30,7 @@ impl Checks {
             is_safe,
             stolen_at,
             hooks,
+            extend_count_max,
             ..Self::default()
         };
         for (_, message) in self.messages.iter_mut() {
@@ -56,11 +59,19 @@ impl Checks {
                 self.shed(delivery, time)?;
             }
             Event::Extended(key) => self.extended(key)?,
-            Event::HandlerTimedOut { delivery, .. } => self.timed_out(delivery, time)?,
+            Event::HandlerOverdue { delivery, .. } => self.rung(Rung::Overdue, delivery, time)?,
+            Event::HandlerTimedOut { delivery, .. } => self.rung(Rung::TimedOut, delivery, time)?,
+            Event::HandlerStuck { delivery, .. } => self.rung(Rung::Stuck, delivery, time)?,
+            Event::ShieldPanicked { .. } => self.counts.shield_panics += 1,
             Event::LeaseLost(key) => self.lost(key, time)?,
             Event::BrokerFailed {
                 call, permanent, ..
-            } => self.call_told(*call, *permanent)?,
+            } => {
+                if *permanent {
+                    self.broken_at.get_or_insert(time);
+                }
+                self.call_told(*call, *permanent)?;
+            }
             Event::HandlerPanicked { .. } => self.counts.panics += 1,
             Event::BranchFailed { .. } => self.counts.branch_failures += 1,
             Event::Phase(phase) => {
@@ -75,7 +86,7 @@ impl Checks {
                     _ => {}
                 }
             }
-            _ => self.changed(event, time),
+            _ => self.changed(event, time)?,
         }
         if !matches!(event, Event::Received(_) | Event::LeaseLost(_)) {
             self.newest = 0;
@@ -118,6 +129,7 @@ impl Checks {
             return Err(Broken("no start after stop", format!("{name} starts")));
         }
         self.running += 1;
+        self.idle.end();
         self.check_start(&name, time)?;
         let stolen_at = self.stolen_at.now;
         let message = self.messages.get_or_default(delivery.id());
@@ -132,13 +144,13 @@ impl Checks {
         };
         message.generations[generation].is_started = true;
         message.generations[generation].started = time;
-        let known = &message.generations[generation].known;
-        let (until, newest) = (known.until, known.attempt);
+        let until = message.generations[generation].known.until;
         if time.now >= until && stolen_at < until {
             let detail = format!("{name} starts, though its lease ended at {until:?}");
             return Err(Broken("lost is lost", detail));
         }
-        self.check_not_poison(delivery.id(), newest)?;
+        // A task may be polled for the first time when it is on a later attempt already.
+        self.check_not_poison(delivery.id(), delivery.attempt())?;
         Ok(Start {
             life: self.life,
             generation,
@@ -148,18 +160,23 @@ impl Checks {
     pub(super) fn poll(
         &self,
         start: &Start,
-        id: &MessageId,
+        delivery: &Delivery,
         remaining: Option<Duration>,
         time: Time,
     ) -> Result<(), Broken> {
+        let id = delivery.id();
         if start.life != self.life || self.is_closed {
             return Err(Broken("closed is closed", format!("{id} is still handled")));
+        }
+        let message = self.messages.get(id);
+        if let Some(generation) = message.and_then(|it| it.generations.get(start.generation)) {
+            self.check_overdue(generation, delivery, time)?;
         }
         let remaining = remaining.unwrap_or_default();
         if !self.promises.keeps_leases || remaining.is_zero() {
             return Ok(());
         }
-        let until = self.messages.get(id).and_then(|message| message.until);
+        let until = message.and_then(|message| message.until);
         if until.is_none_or(|until| time.now + remaining > until) {
             let detail = format!("{id}: {remaining:?} left, but it ends at {until:?}");
             return Err(Broken("lease shown", detail));
@@ -205,13 +222,27 @@ impl Checks {
         running
     }
 
-    pub(super) fn release(&mut self, id: &MessageId, generation: usize, time: Time) {
+    pub(super) fn release(
+        &mut self,
+        id: &MessageId,
+        generation: usize,
+        is_panic: bool,
+        time: Time,
+    ) -> Result<(), Broken> {
+        let is_told = is_panic && !self.is_closed;
+        self.shield_panics += u64::from(is_told);
         let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
         if let Some(generation) = generations.and_then(|it| it.get_mut(generation)) {
             generation.holds = generation.holds.saturating_sub(1);
+            generation.has_panicked_shield |= is_panic;
             if let Some((_, mark)) = &mut generation.end {
                 *mark = time;
             }
+        }
+        let message = self.messages.get(id);
+        match message.and_then(|it| it.generations.get(generation)) {
+            Some(it) if !self.is_closed => self.check_stuck(id, it, time),
+            _ => Ok(()),
         }
     }
 
@@ -248,17 +279,43 @@ impl Checks {
             let detail = format!("{ends:?}, but the events say {:?}", self.counts.ends);
             return Err(Broken("one end", detail));
         }
-        let told = (self.counts.panics, self.counts.branch_failures);
-        let meant = (self.panics, self.branch_failures);
+        let Counts {
+            panics,
+            shield_panics,
+            branch_failures,
+            ..
+        } = self.counts;
+        let told = (panics, shield_panics, branch_failures);
+        let meant = (self.panics, self.shield_panics, self.branch_failures);
         // What was given up may not have been heard any more.
         if totals.abandoned == 0 && told != meant {
-            let detail = format!("panics and branches: {meant:?}, told {told:?}");
+            let detail =
+                format!("panics, of shielded work too, and branches: {meant:?}, told {told:?}");
             return Err(Broken("told once", detail));
         }
         self.check_totals(totals)?;
         self.check_calls_told()?;
         self.check_stop(report)?;
         self.check_hooks(report, time)
+    }
+
+    /// A consumer that stops by itself takes no longer than its plan for that.
+    fn check_failure(&self, closed: Mark) -> Result<(), Broken> {
+        let Some(broken_at) = self.broken_at.filter(|_| self.stops.is_empty()) else {
+            return Ok(());
+        };
+        let Plan {
+            drain,
+            grace,
+            flush,
+        } = self.promises.failure_plan;
+        let allowed = drain + grace + flush + (closed.stolen - broken_at.stolen);
+        let took = closed.now - broken_at.now;
+        if took > allowed {
+            let detail = format!("after a failure: {took:?} of {allowed:?}");
+            return Err(Broken("stop in time", detail));
+        }
+        Ok(())
     }
 
     fn check_stop(&self, report: &Report) -> Result<(), Broken> {
@@ -269,7 +326,7 @@ impl Checks {
             ));
         };
         if report.error.is_some() {
-            return Ok(());
+            return self.check_failure(closed);
         }
         // A later stop counts by its own plan, even where the earlier one was shorter.
         // One that comes later than that is about the hooks.

@@ -1,10 +1,10 @@
-//! What limits the start and the length of handlers: pauses, permits, the rate, keys and timeouts.
+//! What limits the start of handlers: pauses, permits, the rate and keys.
 
 use std::time::Duration;
 
 use mayhem_core::{DeliveryKey, Event, MessageId, Rate};
 
-use super::checks::{Checks, End, Generation, Mark, delivery_of};
+use super::checks::{Checks, Generation, Mark, delivery_of};
 use super::{Broken, Time};
 
 /// The limits of a consumer as they are now.
@@ -15,7 +15,9 @@ pub(super) struct Limits {
     pub(super) was_paused: bool,
     /// More than the concurrency after it was lowered, until those that run have ended.
     pub(super) permits: usize,
-    rate: Option<Rate>,
+    /// What the concurrency was asked to be.
+    pub(super) wanted: Option<usize>,
+    pub(super) rate: Option<Rate>,
     /// How many may start at once, at an instant.
     level: f64,
     level_at: Mark,
@@ -24,7 +26,7 @@ pub(super) struct Limits {
 }
 
 impl Checks {
-    pub(super) fn changed(&mut self, event: &Event, time: Time) {
+    pub(super) fn changed(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
         match event {
             Event::Paused => {
                 self.limits.paused_at = Some(time);
@@ -39,11 +41,18 @@ impl Checks {
                     .max(self.promises.concurrency)
                     .max(*count);
                 self.promises.concurrency = *count;
+                let most = self.promises.prefetch;
+                let wanted = self.limits.wanted.map(|wanted| wanted.max(1).min(most));
+                if wanted.is_some_and(|wanted| wanted != *count) {
+                    let detail = format!("{wanted:?} are wanted, {count} are set");
+                    return Err(Broken("permits", detail));
+                }
             }
             Event::RateSet(rate) => self.set_rate(*rate, time),
             Event::TailReleased { head, .. } => self.tail_released(head),
             _ => {}
         }
+        Ok(())
     }
 
     /// As many as there may ever be are assumed to be left.
@@ -52,6 +61,7 @@ impl Checks {
         self.limits.level = rate.map_or(0.0, |rate| rate.burst.max(1).into());
         self.limits.level_at = time;
         self.limits.rate_at = time;
+        self.idle.end();
     }
 
     pub(super) fn check_start(&mut self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
@@ -147,54 +157,6 @@ impl Checks {
         }
     }
 
-    pub(super) fn timed_out(&mut self, key: &DeliveryKey, time: Time) -> Result<(), Broken> {
-        let stolen_at = self.stolen_at.now;
-        let total = self.promises.timeout.map(|timeout| timeout.total());
-        let newest = self.newest;
-        let message = self.messages.get_mut(&key.id);
-        let Some(generation) = message.and_then(|it| it.in_hand(key.attempt, newest)) else {
-            return Ok(());
-        };
-        generation.is_timed_out = true;
-        if !generation.is_started {
-            // Cancelled before it was polled for the first time.
-            (generation.is_started, generation.started) = (true, time);
-            generation.end = Some((End::Cancelled, time));
-            return Ok(());
-        }
-        let took = time.now - generation.started.now;
-        if total.is_none_or(|total| took < total) && stolen_at < generation.started.now {
-            return Err(Broken(
-                "timeout kept",
-                format!("{key}: told after {took:?}"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// A handler that ends by itself has not taken longer than it may.
-    pub(super) fn check_length(
-        &self,
-        id: &MessageId,
-        generation: &Generation,
-        end: &End,
-        time: Time,
-    ) -> Result<(), Broken> {
-        let Some(timeout) = self.promises.timeout else {
-            return Ok(());
-        };
-        let stolen = time.stolen - generation.started.stolen;
-        let took = time.now - generation.started.now;
-        let is_late = took > timeout.total() + stolen + SLACK;
-        if is_late && !generation.is_timed_out && matches!(end, End::Verdict(_)) {
-            return Err(Broken(
-                "timeout kept",
-                format!("{id}: not told after {took:?}"),
-            ));
-        }
-        Ok(())
-    }
-
     /// How long a delay is at least that the consumer itself has to keep, from now on.
     pub(super) fn least_parked(&self, generation: &Generation, wanted: Duration) -> Duration {
         let is_stopping = self.draining.is_some() || self.is_broken;
@@ -214,8 +176,5 @@ impl Checks {
 
 /// How exact the sum of the rate is.
 const ROUNDING: f64 = 1e-6;
-
-/// To what a consumer may round its timers.
-const SLACK: Duration = Duration::from_millis(50);
 
 const CROWDED: Duration = Duration::from_secs(1);

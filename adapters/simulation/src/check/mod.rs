@@ -4,12 +4,14 @@
 //! life. `checks` holds what they must agree on; this file is where they come in. The invariants
 //! are named in [`INVARIANTS`].
 
+mod batching;
 mod calls;
 mod checks;
 mod facts;
 mod few;
 mod hand;
 mod hooks;
+mod idle;
 mod invariants;
 mod life;
 mod limits;
@@ -17,6 +19,7 @@ mod named;
 mod poison;
 mod room;
 mod steps;
+mod timeouts;
 mod told;
 mod verdicts;
 
@@ -27,7 +30,9 @@ use std::mem::discriminant;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mayhem_core::{Clock, Control, Delivery, Event, Instant, MessageId, Plan, Report, Verdict};
+use mayhem_core::{
+    Broker, Clock, Control, Delivery, Event, Instant, MessageId, Plan, Report, Verdict,
+};
 
 pub use self::checks::Promises;
 use self::checks::{Checks, Start};
@@ -87,6 +92,7 @@ impl Checker {
             clock: sim.clock(),
             checks: Arc::default(),
         };
+        checker.lock().extend_count_max = broker.caps().extend_count_max;
         let listener = checker.clone();
         broker.on_facts(move |facts| {
             listener.check(|checks, now| facts.iter().try_for_each(|fact| checks.fact(fact, now)));
@@ -143,7 +149,7 @@ impl Checker {
                     None => checks.start(delivery, now)?,
                 };
                 scope.start = Some(start);
-                checks.poll(&start, &scope.id, remaining, now)
+                checks.poll(&start, delivery, remaining, now)
             });
             handler.as_mut().poll(cx)
         })
@@ -178,6 +184,14 @@ impl Checker {
         });
     }
 
+    /// To be called with every change of the concurrency that is asked for.
+    pub fn concurrency_wanted(&self, count_max: usize) {
+        self.check(|checks, _| {
+            checks.limits.wanted = Some(count_max);
+            Ok(())
+        });
+    }
+
     /// To be called with every stop that is asked for.
     pub fn stopped(&self, plan: &Plan) {
         self.check(|checks, now| {
@@ -202,6 +216,11 @@ impl Checker {
     /// What must hold when the broker is told of an ack that counts: that the effect is safe.
     pub fn before_ack(&self, is_safe: impl FnMut(&MessageId) -> bool + Send + 'static) {
         self.lock().is_safe = Some(Box::new(is_safe));
+    }
+
+    /// Has the run end because of a promise of the scenario's own.
+    pub fn violate(&self, invariant: &'static str, detail: impl Into<String>) {
+        self.check(|_, _| Err(Broken(invariant, detail.into())));
     }
 
     /// The first promise that was broken.
@@ -245,8 +264,8 @@ impl fmt::Debug for Checker {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.checker.check(|checks, now| {
-            checks.release(&self.id, self.generation, now);
-            Ok(())
+            let is_panic = std::thread::panicking();
+            checks.release(&self.id, self.generation, is_panic, now)
         });
     }
 }

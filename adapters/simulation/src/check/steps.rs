@@ -50,6 +50,7 @@ impl Checks {
             return Err(Broken("room", format!("{outstanding} of {room}")));
         }
         self.check_room(stats, time)?;
+        self.check_idle(stats, time)?;
         self.check_step(outstanding as u64)?;
         self.check_told(stats, time)
     }

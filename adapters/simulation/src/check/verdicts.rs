@@ -28,14 +28,14 @@ impl Checks {
         };
         let is_last = attempt >= self.promises.max_deliveries;
         let is_failed = matches!(end, End::Panicked)
-            || (matches!(end, End::Cancelled) && generation.is_timed_out);
+            || (matches!(end, End::Cancelled) && generation.ladder.is_timed_out);
         let is_right = match (end, kind) {
             (End::Verdict(Verdict::Ack), SettleKind::Ack)
             | (End::Verdict(Verdict::Dead(_)), SettleKind::Dead) => true,
             (_, SettleKind::Ack) => return broken("no early ack", fact, format!("after {end:?}")),
             (_, SettleKind::Nack { after, counted }) => {
                 // What a handler comes to after a stop has cancelled it is not held against it.
-                let is_stopped = self.phase >= Phase::Grace && !generation.is_timed_out;
+                let is_stopped = self.phase >= Phase::Grace && !generation.ladder.is_timed_out;
                 let wanted = match end {
                     End::Panicked if is_stopped && !counted => Some((false, Delay::None)),
                     _ if is_failed => Some((true, Delay::Backoff)),
