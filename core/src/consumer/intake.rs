@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::calls::{Answer, Calling, begin, poll_call};
 use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
+use super::merging::key;
 use crate::flow::{Flow, Load};
-use crate::lease::{Handle, IdHash, Lease};
-use crate::{BrokerCall, Delivery, DeliveryKey, Event, Instant, Message, Phase, Pull, Received};
+use crate::lease::{Handle, IdHash};
+use crate::{BrokerCall, Delivery, Event, Instant, Phase, Pull, Received};
 
 /// The call of `receive` and what is to follow it.
 pub(super) struct Intake<'a> {
@@ -78,6 +79,11 @@ impl Intake<'_> {
     /// Whether nothing will come any more.
     pub(super) fn is_closed(&self) -> bool {
         self.source == Source::Closed && self.received.len() == 0
+    }
+
+    /// The next message to take in.
+    pub(super) fn next(&self) -> Option<&Received> {
+        self.received.as_slice().first()
     }
 
     /// Gives back the room of a batch that was taken in: it may be a large one.
@@ -220,7 +226,7 @@ impl Engine<'_> {
     /// Takes in the next message, if there is one; what comes after the stop is released.
     pub(super) fn accept(&mut self, now: Instant) -> bool {
         // Looked at where it lies: it is moved once, to where it stays.
-        let Some(Received { message, .. }) = self.intake.received.as_slice().first() else {
+        let Some(Received { message, .. }) = self.intake.next() else {
             return false;
         };
         let hash = self.table.hash(&message.id);
@@ -237,76 +243,6 @@ impl Engine<'_> {
         } else {
             drop(self.intake.received.next());
             self.intake.end_batch();
-        }
-        true
-    }
-
-    /// Merges the next message with what is in hand of it, if there is something.
-    fn merge(&mut self, now: Instant, hash: IdHash) -> bool {
-        let Some(Received { message, deadline }) = self.intake.received.as_slice().first() else {
-            return false;
-        };
-        let deadline = *deadline;
-        let message = Message {
-            id: message.id.clone(),
-            lease: message.lease.clone(),
-            attempt: message.attempt,
-            // It is not looked at.
-            payload: Vec::new(),
-        };
-        if self.table.is_detached(hash, &message.lease) {
-            // A duplicate that is late: what came under this lease has had its nack sent, and the
-            // message may have come under another one since.
-            self.stats.totals.merged += 1;
-            self.emit(|| Event::Merged(key(&message)));
-            return true;
-        }
-        let Some(older) = self.table.find_hashed(hash, &message.id) else {
-            return false;
-        };
-        // An older delivery that was not noticed to be over must not go on under the new lease.
-        if self
-            .table
-            .get(older)
-            .is_some_and(|lease| now >= lease.deadline)
-        {
-            self.lose(older);
-        }
-        let newest = |lease: &Lease<Delivering>| {
-            let first = lease.owner.delivery.attempt();
-            lease.newer_attempt().unwrap_or(first)
-        };
-        // A nack on its way whose message comes again has taken effect: only its answer is late.
-        // Merged with it, the new delivery would have to wait until its lease runs out. An earlier
-        // attempt is no new delivery but a duplicate that is late.
-        if self
-            .table
-            .get(older)
-            .is_some_and(|lease| lease.owner.is_nacked() && message.attempt >= newest(lease))
-        {
-            self.table.detach(older, &message.lease);
-        }
-        let Some(older) = self.table.find_hashed(hash, &message.id) else {
-            return false;
-        };
-        self.stats.totals.merged += 1;
-        self.emit(|| Event::Merged(key(&message)));
-        let is_newer = |lease: &Lease<Delivering>| message.attempt > newest(lease);
-        if self.table.get(older).is_some_and(is_newer) {
-            // One handler, and now two attempts.
-            self.poison.spare(&message.id);
-        }
-        // A duplicate that is late must not put its old lease in the place of the newer one.
-        let is_late = self.table.get(older).is_some_and(|lease| {
-            let newer = (newest(lease), lease.deadline);
-            *lease.token() != message.lease && (message.attempt, deadline) < newer
-        });
-        if !is_late {
-            let newer = (&message.lease, message.attempt);
-            self.table.adopt(now, older, newer, deadline);
-            self.show_lease(older);
-            // A nack that waits for an extension of the older lease waits for nothing now.
-            self.release_held(older);
         }
         true
     }
@@ -365,39 +301,12 @@ impl Engine<'_> {
         }
     }
 
-    /// Shows the lease of a delivery, as it is now, to those who look at the delivery.
-    pub(super) fn show_lease(&mut self, handle: Handle) {
-        let Some(lease) = self.table.get(handle) else {
-            return;
-        };
-        match lease.owner.stage {
-            Stage::Buffered => {
-                let token = lease.token().clone();
-                if let Some(delivering) = self.table.owner_mut(handle) {
-                    delivering.delivery.set_lease_token(token);
-                }
-            }
-            Stage::Running(_) if !lease.is_lost => {
-                lease.owner.delivery.set_lease_deadline(lease.deadline);
-            }
-            _ => {}
-        }
-    }
-
     /// Forgets deliveries that were lost while they waited, before they outnumber the others.
     fn compact_waiting(&mut self) {
         if self.waiting.len() > 2 * self.stats.buffered + COMPACT_MIN {
             let table = &self.table;
             self.waiting.retain(|handle| table.get(*handle).is_some());
         }
-    }
-}
-
-/// The name in events of a message that is not in hand.
-fn key(message: &Message) -> DeliveryKey {
-    DeliveryKey {
-        id: message.id.clone(),
-        attempt: message.attempt,
     }
 }
 

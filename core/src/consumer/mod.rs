@@ -9,6 +9,7 @@ mod engine;
 mod handling;
 mod hooks;
 mod intake;
+mod merging;
 mod observing;
 mod ordering;
 mod parking;
