@@ -119,6 +119,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     ];
     if !arguments.json && cfg!(debug_assertions) {
         eprintln!("mayhem-bench: built without --release: the figures mean nothing");
+    } else if !arguments.json && arguments.quick {
+        eprintln!("mayhem-bench: a short run: the figures mean little, met or not");
     }
     let mut measured = Vec::new();
     for (suite, case) in cases {
