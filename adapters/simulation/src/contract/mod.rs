@@ -75,10 +75,9 @@ mod consuming;
 mod history;
 mod leasing;
 mod receiving;
+mod reconnecting;
 mod settling;
 mod talk;
-
-mod reconnecting;
 
 use std::any::Any;
 use std::panic::catch_unwind;
