@@ -20,6 +20,8 @@ pub(super) struct Shed {
     /// With until when it is waited for. Only ever asked for one key: its order is of no
     /// consequence.
     firsts: HashMap<OrderKey, (MessageId, Instant)>,
+    /// When those that are waited for no more were last looked for.
+    forgot_at: Instant,
 }
 
 impl Shed {
@@ -27,6 +29,7 @@ impl Shed {
         Self {
             wait,
             firsts: HashMap::new(),
+            forgot_at: Instant::ZERO,
         }
     }
 
@@ -50,8 +53,10 @@ impl Shed {
     }
 
     fn note(&mut self, now: Instant, key: OrderKey, id: &MessageId) {
-        if self.firsts.len() >= KEYS_MAX {
+        // Not for every message that is too much: it takes a walk through all of them.
+        if self.firsts.len() >= KEYS_MAX && now >= self.forgot_at + self.wait / 8 {
             self.firsts.retain(|_, (_, until)| now < *until);
+            self.forgot_at = now;
         }
         // Bounded: order among more keys than that is left to the broker.
         if self.firsts.len() < KEYS_MAX {

@@ -23,4 +23,12 @@ fn of_a_bounded_number_of_keys_it_is_known_who_was_shed() {
     shed.look(end, OrderKey::of("new"), &first, true);
     shed.look(end, OrderKey::of("newer"), &first, true);
     assert_eq!(shed.firsts.len(), 2);
+
+    // They are looked for now and then, not at every new key of too many.
+    for number in 0..KEYS_MAX {
+        shed.look(end + seconds(1), OrderKey::of(&number), &first, true);
+    }
+    assert_eq!(shed.forgot_at, end);
+    shed.look(end + seconds(2), OrderKey::of("newest"), &first, true);
+    assert_eq!(shed.forgot_at, end + seconds(2));
 }
