@@ -20,7 +20,7 @@
 /// | I12 | no work outlives its delivery | `closed is closed`, `in hand once` |
 /// | I13 | a step is bounded | `bounded step` |
 /// | I14 | batches keep within the caps | a panic of the broker: `no panic` |
-/// | I15 | no call more than needed | `extension rate`, `extensions together`, `as long as wanted` |
+/// | I15 | calls are few | `extension rate`, `extensions together`, `as long as wanted` |
 /// | | and they come in time | `settled in time` |
 /// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases` |
 /// | | and its hooks after it | `hooks in order`, `hooks in time` |
