@@ -13,7 +13,7 @@ import re
 import sys
 
 root=sys.argv[1]
-H='consumer/handling.rs';S='consumer/settlements.rs';I='consumer/intake.rs';D='consumer/shutdown.rs';T='lease/table.rs';X='lease/extensions.rs';G='lease/gathering.rs'
+H='consumer/handling.rs';S='consumer/settlements.rs';I='consumer/intake.rs';M='consumer/merging.rs';D='consumer/shutdown.rs';T='lease/table.rs';X='lease/extensions.rs';G='lease/gathering.rs'
 P=[
 (H,'running.shields.is_none() && !lease.is_lost','(running.shields.is_none() || B("ack beside shielded work")) && !lease.is_lost'),
 (H,'.filter(|shields| shields.count > 0) {','.filter(|shields| shields.count > 0 && !B("shielded work not waited for")) {'),
@@ -38,12 +38,12 @@ P=[
 (I,'self.stats.running < self.stats.concurrency','self.stats.running < self.stats.concurrency + usize::from(B("one permit too many"))'),
 ('flow.rs','self.count_max - load.count)','self.count_max - if B("room not counted") { 0 } else { load.count })'),
 ('flow.rs','load.bytes > bytes_max;','load.bytes > bytes_max || (self.is_full && B("full for ever"));'),
-(I,'let Some(older) = self.table.find_hashed(hash, &message.id) else {\n            return self.take_up(now, hash, received);\n        };\n        // An older','let found = self.table.find_hashed(hash, &message.id);\n        let Some(older) = found.filter(|_| !B("duplicate not merged")) else {\n            return self.take_up(now, hash, received);\n        };\n        // An older'),
-(I,'        if !is_late {','        if !is_late || B("late duplicate adopted") {'),
-(I,'lease.owner.is_nacked() && message.attempt','!B("redelivery merged with its nack") && lease.owner.is_nacked() && message.attempt'),
-(I,'            .is_some_and(|lease| now >= lease.deadline)\n        {\n            self.lose(older);','            .is_some_and(|lease| now >= lease.deadline && !B("run-out lease adopted"))\n        {\n            self.lose(older);'),
+(M,'let Some(older) = self.table.find_hashed(hash, &message.id) else {\n            return false;\n        };\n        // An older','let found = self.table.find_hashed(hash, &message.id);\n        let Some(older) = found.filter(|_| !B("duplicate not merged")) else {\n            return false;\n        };\n        // An older'),
+(M,'        if !is_late {','        if !is_late || B("late duplicate adopted") {'),
+(M,'lease.owner.is_nacked() && message.attempt','!B("redelivery merged with its nack") && lease.owner.is_nacked() && message.attempt'),
+(M,'            .is_some_and(|lease| now >= lease.deadline)\n        {\n            self.lose(older);','            .is_some_and(|lease| now >= lease.deadline && !B("run-out lease adopted"))\n        {\n            self.lose(older);'),
 (I,'                self.intake.failures = failures;','                if !B("receive not tried again") { self.intake.failures = failures; }'),
-(I,'        self.release(handle);\n    }\n\n    /// What is in hand.','        if B("start after stop") { self.waiting.push_back(handle); } else if !B("late arrival kept at stop") { self.release(handle); }\n    }\n\n    /// What is in hand.'),
+(I,'            None => self.release(handle),','            None if B("start after stop") => self.waiting.push_back(handle),\n            None if B("late arrival kept at stop") => {}\n            None => self.release(handle),'),
 (G,'            members[kept].deadline = deadline;','            members[kept].deadline = deadline + (deadline - now) / 8 * u32::from(B("extension counted too long"));'),
 (X,'            self.stop_timer(handle);\n            self.queue(handle);','            self.stop_timer(handle);\n            if !B("lease never extended") { self.queue(handle); }'),
 ('lease/deadlines.rs','        let half = span.min(self.lease) / 2;','        let half = span.min(self.lease) / if B("extension too late") { 512 } else { 2 };\n        let half = if B("extension too early") { half * 9 / 5 } else { half };'),
@@ -77,8 +77,8 @@ P=[
 ('consumer/calls.rs','        self.emit(|| Event::BrokerFailed {\n            call,\n            error,\n            permanent: false,\n        });','        if !(B("failed receive not told") && call == BrokerCall::Receive) {\n        self.emit(|| Event::BrokerFailed {\n            call,\n            error,\n            permanent: false,\n        });\n        }'),
 ('consumer/calls.rs','delay.min((self.settings.lease / 8).max(CALL_BACKOFF.base / 2))','delay.min((self.settings.lease / 8).max(CALL_BACKOFF.base / 2)) + self.settings.lease / 2 * u32::from(B("failed calls spaced too far"))'),
 (I,'                && !bucket.is_ready(now)','                && !bucket.is_ready(now)\n                && !B("rate ignored")'),
-(I,'if self.table.is_detached(','if !B("late duplicate of a nack taken up") && self.table.is_detached('),
-(I,'            self.release_held(older);','            if !B("held nack left under a newer lease") { self.release_held(older); }'),
+(M,'if self.table.is_detached(','if !B("late duplicate of a nack taken up") && self.table.is_detached('),
+(M,'            self.release_held(older);','            if !B("held nack left under a newer lease") { self.release_held(older); }'),
 ('consumer/timeouts.rs','            Step::Cancel => self.timeout.cancel,','            Step::Cancel if B("timed out too early") => self.timeout.cancel / 2,\n            Step::Cancel => self.timeout.cancel,'),
 ('consumer/timeouts.rs','                        if self.time_out(handle, after) && is_inline {','                        if B("never timed out") {} else if self.time_out(handle, after) && is_inline {'),
 ('consumer/parking.rs','        (until > now).then_some(until)','        (until > now && !B("delay not kept")).then_some(until)'),
@@ -87,7 +87,7 @@ P=[
 ('flow.rs','        let is_count_met = load.count >= self.count_max.saturating_mul(OVERSHOOT);','        let is_count_met = load.count >= self.count_max.saturating_mul(if B("shed too early") { 1 } else { OVERSHOOT });'),
 ('flow.rs','        self.is_shedding |= is_count_met || (is_over && load.bytes >= self.bytes_max);\n        self.is_shedding\n','        self.is_shedding |= (is_count_met && !B("count never shed")) || (is_over && (load.bytes >= self.bytes_max || B("large message never taken")) && !B("bytes never shed"));\n        self.is_shedding\n'),
 ('flow.rs','        self.is_shedding = false;\n    }','        self.is_shedding &= B("shed for ever");\n    }'),
-(I,'            self.stats.totals.shed += 1;','            self.stats.totals.shed += u64::from(!B("shed not counted"));'),
+('consumer/shedding.rs','        self.stats.totals.shed += 1;','        self.stats.totals.shed += u64::from(!B("shed not counted"));'),
 (S,'        self.stats.bytes -= lease.owner.delivery.payload().len();','        self.stats.bytes -= if B("bytes of the expired kept") && matches!(end, End::Expired) { 0 } else { lease.owner.delivery.payload().len() };'),
 ('consumer/hooks.rs','        for Hook { name, within, work } in hooks {','        let mut hooks = hooks;\n        if B("hooks in reverse") { hooks.reverse(); }\n        for Hook { name, within, work } in hooks {\n            if B("hooks stop at a failure") && ends.last().is_some_and(|it: &HookEnd| matches!(it.outcome, HookOutcome::Failed(_) | HookOutcome::Panicked(_))) { ends.push(HookEnd { name, outcome: HookOutcome::Skipped }); continue; }'),
 ('consumer/hooks.rs','            } else if late.poll_unpin(cx).is_ready() {','            } else if !B("hook without end") && late.poll_unpin(cx).is_ready() {'),
