@@ -18,14 +18,17 @@ use crate::Fact;
 pub(super) struct Batching {
     /// What was asked for since the latest call began.
     asked: usize,
+    /// Whether some of it came with so little time left that it cannot wait for others.
+    is_urgent: bool,
     /// How many extensions the latest call has, and when it was made.
     latest: Option<(usize, Mark)>,
 }
 
 impl Batching {
-    /// An extension is asked for.
-    pub(super) fn ask(&mut self) {
+    /// An extension is asked for, of a lease that came with most of its time left, or did not.
+    pub(super) fn ask(&mut self, is_fresh: bool) {
         self.asked += 1;
+        self.is_urgent |= !is_fresh;
     }
 }
 
@@ -33,12 +36,13 @@ impl Checks {
     /// A call of `extend` begins, after what it asks for was noted: was it needed?
     pub(super) fn check_batch(&mut self, time: Time) -> Result<(), Broken> {
         let items = std::mem::take(&mut self.batching.asked);
+        let is_urgent = std::mem::take(&mut self.batching.is_urgent);
         let Some((before, before_at)) = self.batching.latest.replace((items, time)) else {
             return Ok(());
         };
         // Where calls fail, leases change or come late, some cannot wait for others.
         let promises = &self.promises;
-        let is_calm = promises.is_honest && promises.adaptive_max.is_none();
+        let is_calm = promises.is_honest && promises.adaptive_max.is_none() && !is_urgent;
         let is_full = before + items > self.extend_count_max;
         if !is_calm || is_full || promises.is_limited_by_bytes() {
             return Ok(());

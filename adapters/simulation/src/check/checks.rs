@@ -84,7 +84,9 @@ pub(super) struct Checks {
     pub(super) shield_panics: u64,
     pub(super) branch_failures: u64,
     pub(super) is_safe: Option<IsSafe>,
-    /// How many messages are under leases of this consumer.
+    /// Which consumers have crashed.
+    pub(super) crashed: Vec<u32>,
+    /// How many messages are under leases of those that have not.
     pub(super) leased: i64,
     /// The leases of deliveries that were handed over and not told of yet, and their bytes.
     pub(super) arrived: VecDeque<(LeaseToken, usize)>,

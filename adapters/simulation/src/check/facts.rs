@@ -43,7 +43,7 @@ impl Checks {
                 self.set_until(fact, Some(*until));
             }
             (FactKind::Settled(kind), Some(token)) => {
-                self.leased -= i64::from(self.is_own(token));
+                self.leased -= i64::from(self.is_counted(token));
                 self.set_until(fact, None);
                 if *kind == SettleKind::Ack
                     && let Some(is_safe) = self.is_safe.as_mut()
@@ -53,15 +53,15 @@ impl Checks {
                 }
             }
             (FactKind::Expired, Some(token)) => {
-                let is_own = self.is_own(token);
-                self.leased -= i64::from(is_own);
+                let is_counted = self.is_counted(token);
+                self.leased -= i64::from(is_counted);
                 let until = self.set_until(fact, None);
                 if until == Some(fact.at) {
                     self.ran_out(fact, token, time)?;
                 }
                 let could_be_kept = self.could_be_kept(fact, token);
                 let is_honest = self.promises.is_honest && !self.is_closed;
-                if is_honest && is_own && could_be_kept {
+                if is_honest && is_counted && could_be_kept {
                     return broken("leases kept", fact, "though nothing went wrong");
                 }
             }
@@ -88,11 +88,10 @@ impl Checks {
         !message.was_let_go
     }
 
-    /// Whether a lease was given to this consumer, and not to one before it that has crashed.
-    fn is_own(&self, token: &LeaseToken) -> bool {
-        self.leases
-            .get(token)
-            .is_some_and(|it| it.life == self.life)
+    /// Whether a lease was given to a consumer that has not crashed.
+    fn is_counted(&self, token: &LeaseToken) -> bool {
+        let lease = self.leases.get(token);
+        lease.is_some_and(|it| !self.crashed.contains(&it.life))
     }
 
     /// Notes when a lease ends; returns when it would have ended.
@@ -200,7 +199,7 @@ impl Checks {
         self.check_newest(fact, token)?;
         let (life, promises) = (self.life, &self.promises);
         let lease = self.leases.get_or_default(token);
-        self.batching.ask();
+        self.batching.ask(lease.is_fresh);
         lease.extends_in_flight += 1;
         lease.asked_until = fact.at + duration;
         if lease.is_duplicated {

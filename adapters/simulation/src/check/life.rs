@@ -17,6 +17,8 @@ impl Checks {
             messages,
             leases,
             is_safe,
+            leased,
+            crashed,
             stolen_at,
             hooks,
             extend_count_max,
@@ -28,6 +30,8 @@ impl Checks {
             messages,
             leases,
             is_safe,
+            leased,
+            crashed,
             stolen_at,
             hooks,
             extend_count_max,
@@ -253,6 +257,8 @@ impl Checks {
     pub(super) fn crashed(&mut self) {
         self.is_closed = true;
         self.hooks.clear();
+        self.leased = 0;
+        self.crashed.push(self.life);
     }
 
     pub(super) fn end(&mut self, report: &Report, time: Time) -> Result<(), Broken> {

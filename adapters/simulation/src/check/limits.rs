@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mayhem_core::{DeliveryKey, Event, MessageId, Rate};
+use mayhem_core::{DeliveryKey, Event, Instant, MessageId, Rate};
 
 use super::checks::{Checks, Generation, Mark, delivery_of};
 use super::{Broken, Time};
@@ -75,7 +75,7 @@ impl Checks {
             return Err(Broken("no start in a pause", format!("{name} starts")));
         }
         self.check_rate(name, time)?;
-        self.check_key(name)
+        self.check_key(name, time)
     }
 
     fn check_rate(&mut self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
@@ -105,7 +105,7 @@ impl Checks {
     }
 
     /// One of a key at a time, and in the order in which they were received.
-    fn check_key(&self, name: &DeliveryKey) -> Result<(), Broken> {
+    fn check_key(&self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
         let Some(key_of) = self.promises.key_of else {
             return Ok(());
         };
@@ -128,7 +128,9 @@ impl Checks {
             }
             for other in &message.generations {
                 let is_running = other.is_started && (other.end.is_none() || other.holds > 0);
-                let waits = !other.is_started && !other.known.is_over && !other.known.is_lost;
+                let is_in_hand = !other.known.is_over && !other.known.is_lost;
+                // While an eighth of its longest lease is left it is handed back.
+                let waits = !other.is_started && is_in_hand && !self.is_ending(other, time);
                 let is_older = other.serial < received
                     && other.known.set_aside.is_none()
                     && !other.known.is_behind;
@@ -157,17 +159,28 @@ impl Checks {
         }
     }
 
-    /// How long a delay is at least that the consumer itself has to keep, from now on.
-    pub(super) fn least_parked(&self, generation: &Generation, wanted: Duration) -> Duration {
-        let is_stopping = self.draining.is_some() || self.is_broken;
+    /// Whether a delivery has been under lease for about as long as it may.
+    fn is_ending(&self, generation: &Generation, time: Time) -> bool {
+        self.last_call(generation) <= time.now
+    }
+
+    /// When what waits under a lease is handed back, at the earliest.
+    fn last_call(&self, generation: &Generation) -> Instant {
         let ends = generation.known.received.now + self.promises.lease_max;
         // To what timers of leases are rounded.
         let tick = self.promises.lease / 256;
-        let left = ends - self.promises.lease / 8 - tick;
+        ends - self.promises.lease / 8 - tick
+    }
+
+    /// How long a delay is at least that the consumer itself has to keep, from now on.
+    pub(super) fn least_parked(&self, generation: &Generation, wanted: Duration) -> Duration {
+        let is_stopping = self.draining.is_some() || self.is_broken;
         match &generation.end {
             Some((_, ended)) if !is_stopping => {
                 // Many that are parked are handed back sooner.
-                wanted.min(CROWDED).min(left - ended.now)
+                wanted
+                    .min(CROWDED)
+                    .min(self.last_call(generation) - ended.now)
             }
             _ => Duration::ZERO,
         }
