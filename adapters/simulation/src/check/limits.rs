@@ -93,7 +93,7 @@ impl Checks {
             limits.level = (limits.level + gain * passed).min(burst);
         }
         limits.level -= 1.0;
-        if limits.rate_at.now == time.now {
+        if !time.is_well_after(limits.rate_at) {
             // And who was let start before the rate was set.
             limits.level = limits.level.max(burst);
         }
