@@ -35,6 +35,33 @@ struct Begun {
 impl Checker {
     /// Watches a hook, to be given to the builder's `after_stop` with the same name and time, in
     /// the same order, before [`begin`](Self::begin).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::{Consumer, Delivery, Verdict};
+    /// use mayhem_sim::{Checker, Promises, SimBroker, SimSettings, Simulation};
+    /// use std::time::Duration;
+    ///
+    /// let sim = Simulation::new(3);
+    /// let broker = SimBroker::new(&sim, SimSettings::default());
+    /// broker.finish();
+    /// let checker = Checker::new(&sim, &broker);
+    /// let within = Duration::from_secs(5);
+    /// let flush = checker.hook("flush", within, async { Ok(()) });
+    ///
+    /// let consumer = Consumer::builder()
+    ///     .broker(broker)
+    ///     .clock(sim.clock())
+    ///     .handler(async |_: &Delivery| Verdict::Ack)
+    ///     .on_event(checker.observer())
+    ///     .after_stop("flush", within, flush)
+    ///     .build();
+    /// checker.begin(&sim, &consumer.control(), Promises::default());
+    /// let report = sim.run(consumer.run()).expect("no promise is broken");
+    /// checker.end(&report);
+    /// assert_eq!(checker.violation(), None);
+    /// ```
     pub fn hook(
         &self,
         name: &'static str,
