@@ -83,6 +83,10 @@ impl Checks {
         let Some(rate) = limits.rate else {
             return Ok(());
         };
+        // Tasks that the executor was given before time was stolen start when it pleases.
+        if time.stolen != limits.rate_at.stolen {
+            return Ok(());
+        }
         let burst = f64::from(rate.burst.max(1));
         let gain = f64::from(rate.count.max(1)) / rate.period.as_secs_f64();
         let passed = (time.now - limits.level_at.now).as_secs_f64();
