@@ -83,19 +83,14 @@ impl Checks {
         let Some(rate) = limits.rate else {
             return Ok(());
         };
-        // Tasks that the executor was given before time was stolen start when it pleases.
-        if time.stolen != limits.rate_at.stolen {
-            return Ok(());
-        }
         let burst = f64::from(rate.burst.max(1));
         let gain = f64::from(rate.count.max(1)) / rate.period.as_secs_f64();
-        let passed = (time.now - limits.level_at.now).as_secs_f64();
-        if limits.level_at.stolen != time.stolen {
-            // Who was let start before the process paused, or in between, starts after it.
-            limits.level = burst + gain * passed;
-        } else if passed > 0.0 {
-            limits.level = (limits.level + gain * passed).min(burst);
-        }
+        // What starts now may have been given to the executor earlier by as much as was stolen: in
+        // a time as many may start as in one that is longer by that.
+        let since = |mark: Mark| (time.stolen - mark.stolen).as_secs_f64();
+        let passed = (time.now - limits.level_at.now).as_secs_f64() + since(limits.level_at);
+        let level_max = burst + gain * since(limits.rate_at);
+        limits.level = (limits.level + gain * passed).min(level_max);
         limits.level -= 1.0;
         if !time.is_well_after(limits.rate_at) {
             // And who was let start before the rate was set.
