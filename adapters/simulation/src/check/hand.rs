@@ -129,10 +129,15 @@ impl Checks {
     }
 
     pub(super) fn lost(&mut self, key: &DeliveryKey, time: Time) -> Result<(), Broken> {
-        let (newest, leases) = (self.newest, &self.leases);
+        let leases = &self.leases;
         let Some(message) = self.messages.get_mut(&key.id) else {
             return Ok(());
         };
+        // What has just come is not what it finds lost; later it may be.
+        let has_just_come =
+            |it: &&Generation| it.serial == self.newest && it.known.received.now == time.now;
+        let newest = message.generations.iter().find(has_just_come);
+        let newest = newest.map(|it| it.serial).unwrap_or_default();
         let is_named = |it: &Generation| it.attempt == key.attempt && !it.known.is_over;
         let generations = &mut message.generations;
         let is_older = |it: &&Generation| it.serial != newest;
