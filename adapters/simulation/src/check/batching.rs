@@ -18,13 +18,19 @@ use crate::Fact;
 pub(super) struct Batching {
     /// What was asked for since the latest call began.
     asked: usize,
-    /// Whether some of it came with so little time left that it cannot wait for others.
+    /// Whether some came, in it or not, with so little time left that it could not wait for others.
     is_urgent: bool,
     /// How many extensions the latest call has, and when it was made.
     latest: Option<(usize, Mark)>,
 }
 
 impl Batching {
+    /// A lease comes with most of its time left, or does not. In that case a call is begun at once,
+    /// and others may go with it that it is then too late for itself.
+    pub(super) fn arrive(&mut self, is_fresh: bool) {
+        self.is_urgent |= !is_fresh;
+    }
+
     /// An extension is asked for, of a lease that came with most of its time left, or did not.
     pub(super) fn ask(&mut self, is_fresh: bool) {
         self.asked += 1;

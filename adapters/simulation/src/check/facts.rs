@@ -22,6 +22,7 @@ impl Checks {
             (FactKind::Arrived { bytes }, Some(token)) => {
                 let lease = self.leases.get_or_default(token);
                 lease.is_fresh |= fact.at - lease.delivered_at <= self.promises.lease / 2;
+                self.batching.arrive(lease.is_fresh);
                 self.arrived.push_back((token.clone(), *bytes));
             }
             (FactKind::Duplicated, Some(token)) => {
