@@ -175,12 +175,15 @@ impl Engine<'_> {
                 continue;
             };
             self.work += 1;
+            // It may have been lost meanwhile, and its place be that of another one.
+            let Some(lease) = self.table.get(handle) else {
+                continue;
+            };
             if let Some(order) = &mut self.order {
                 order.take_place(handle);
             }
-            // It may have been lost meanwhile, or been handed back for another reason.
-            let lease = self.table.get(handle);
-            if lease.is_some_and(|lease| matches!(lease.owner.stage, Stage::Buffered)) {
+            // Or it was handed back for another reason.
+            if matches!(lease.owner.stage, Stage::Buffered) {
                 let settle = Settle::Nack {
                     after,
                     counted: false,

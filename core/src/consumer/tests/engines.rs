@@ -7,9 +7,12 @@ use super::testing::{Fault, ManualClock, TestBroker, seconds};
 use crate::consumer::builder::Settings;
 use crate::consumer::calls::Answer;
 use crate::consumer::engine::Engine;
+use crate::consumer::ordering::Order;
 use crate::control::{Control, Shared};
 use crate::lease::Handle;
-use crate::{Broker, Clock, Instant, LeaseToken, Message, MessageId, Phase, Received};
+use crate::{
+    Broker, Clock, Instant, LeaseToken, Message, MessageId, NackedHead, OrderKey, Phase, Received,
+};
 
 /// More than one look may look at.
 const MANY: usize = 2_000;
@@ -123,4 +126,25 @@ fn extensions_that_failed_together_wait_for_another_call_a_part_at_a_time() {
         let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
         assert_eq!(sizes, [MANY, MANY]);
     });
+}
+
+#[test]
+fn who_is_lost_before_it_is_handed_back_leaves_no_other_place_than_its_own() {
+    let clock = ManualClock::default();
+    let broker = TestBroker::new(&clock);
+    let (mut engine, now) = (engine(&clock, &broker), clock.now());
+    let key_of = Box::new(|_: &Message| Some(OrderKey::of("one")));
+    engine.order = Some(Order::new(key_of, NackedHead::ReleaseTail, seconds(1)));
+    let [head, behind] = [0, 1].map(|number| receive(&mut engine, now, number));
+    engine.lose(head);
+    engine.lose(behind);
+    let next = receive(&mut engine, now, 2);
+    assert_eq!(next.slot(), behind.slot());
+
+    engine.poll_order(now);
+    engine.lose(next);
+    engine.waiting.clear();
+    let last = receive(&mut engine, now, 3);
+
+    assert_eq!(engine.waiting, [last], "it waits for nobody");
 }
