@@ -137,6 +137,8 @@ pub(super) struct Step {
     pub(super) asked: u64,
     /// How many deliveries it could do something about.
     pub(super) deliveries: u64,
+    /// How much time had been stolen before.
+    pub(super) stolen: Duration,
 }
 
 /// One message, over all consumers.
