@@ -129,7 +129,12 @@ pub(crate) fn task(
     let (sender, ended) = oneshot::channel();
     let task = async move {
         let watch = SpawnedWatch::new(&delivery);
-        let finish = isolate(&watch, handling).await.into();
+        // Lost before the executor came to it, it is somebody else's by now.
+        let finish = if delivery.is_lease_lost() {
+            Finish::Cancelled
+        } else {
+            isolate(&watch, handling).await.into()
+        };
         // Ignored: the consumer has given the delivery up.
         let _ = sender.send(finish);
     };

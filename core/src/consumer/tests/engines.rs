@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use futures::FutureExt;
+
 use super::testing::{Fault, ManualClock, TestBroker, seconds};
 use crate::consumer::builder::Settings;
 use crate::consumer::calls::Answer;
 use crate::consumer::engine::Engine;
 use crate::consumer::ordering::Order;
 use crate::control::{Control, Shared};
+use crate::handler::{Finish, task};
 use crate::lease::Handle;
 use crate::{
     Broker, Clock, Instant, LeaseToken, Message, MessageId, NackedHead, OrderKey, Phase, Received,
+    Verdict,
 };
 
 /// More than one look may look at.
@@ -147,4 +151,28 @@ fn who_is_lost_before_it_is_handed_back_leaves_no_other_place_than_its_own() {
     let last = receive(&mut engine, now, 3);
 
     assert_eq!(engine.waiting, [last], "it waits for nobody");
+}
+
+#[test]
+fn a_task_whose_lease_was_lost_before_its_turn_does_not_begin() {
+    let clock = ManualClock::default();
+    let broker = TestBroker::new(&clock);
+    let mut engine = engine(&clock, &broker);
+    let begin = |engine: &mut Engine<'_>, number, is_lost| {
+        let handle = receive(engine, clock.now(), number);
+        let lease = engine.table.get(handle).expect("it is in hand");
+        let delivery = lease.owner.delivery.clone();
+        let (task, ended) = task(delivery.clone(), async { Verdict::Ack });
+        if is_lost {
+            delivery.set_lease_lost();
+        }
+        task.now_or_never().expect("it waits for nothing");
+        ended.now_or_never().expect("it has ended")
+    };
+
+    let kept = begin(&mut engine, 0, false);
+    let lost = begin(&mut engine, 1, true);
+
+    assert!(matches!(kept, Ok(Finish::Verdict(Verdict::Ack))));
+    assert!(matches!(lost, Ok(Finish::Cancelled)));
 }
