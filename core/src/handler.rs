@@ -88,6 +88,8 @@ pub enum Finish {
     Dropped,
     /// Its executor did not take it.
     Refused,
+    /// Its executor came to it when its lease was lost.
+    NotBegun,
 }
 
 impl<H: Handler> Execution for Inline<H> {
@@ -131,7 +133,7 @@ pub(crate) fn task(
         let watch = SpawnedWatch::new(&delivery);
         // Lost before the executor came to it, it is somebody else's by now.
         let finish = if delivery.is_lease_lost() {
-            Finish::Cancelled
+            Finish::NotBegun
         } else {
             isolate(&watch, handling).await.into()
         };

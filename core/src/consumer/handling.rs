@@ -124,6 +124,9 @@ impl Engine<'_> {
             return;
         };
         if lease.is_lost {
+            if matches!(finish, Finish::NotBegun) {
+                self.poison.spare(lease.owner.delivery.id());
+            }
             return self.end(handle, End::Expired);
         }
         let shields = running.shields.as_ref();
@@ -157,7 +160,7 @@ impl Engine<'_> {
             Finish::Cancelled if timed_out.is_some() => {
                 return self.retry(handle, None, timed_out);
             }
-            Finish::Cancelled | Finish::Refused => {
+            Finish::Cancelled | Finish::Refused | Finish::NotBegun => {
                 return Settle::Nack {
                     after: Duration::ZERO,
                     counted: false,

@@ -174,5 +174,5 @@ fn a_task_whose_lease_was_lost_before_its_turn_does_not_begin() {
     let lost = begin(&mut engine, 1, true);
 
     assert!(matches!(kept, Ok(Finish::Verdict(Verdict::Ack))));
-    assert!(matches!(lost, Ok(Finish::Cancelled)));
+    assert!(matches!(lost, Ok(Finish::NotBegun)));
 }
