@@ -67,7 +67,11 @@ impl Checks {
             Event::HandlerTimedOut { delivery, .. } => self.rung(Rung::TimedOut, delivery, time)?,
             Event::HandlerStuck { delivery, .. } => self.rung(Rung::Stuck, delivery, time)?,
             Event::ShieldPanicked { .. } => self.counts.shield_panics += 1,
-            Event::LeaseLost(key) => self.lost(key, time)?,
+            Event::LeaseLost(key) => {
+                // It may have had a permit and a turn, and its task not begun.
+                self.idle.end();
+                self.lost(key, time)?;
+            }
             Event::BrokerFailed {
                 call, permanent, ..
             } => {
