@@ -38,7 +38,8 @@ fn a_stop_at_any_moment_ends_in_time_and_adds_up() {
         });
         let (clock, dice) = (rig.clock.clone(), std::cell::RefCell::new(rng.fork()));
         let handler = async move |delivery: &Delivery| {
-            let (kind, pause) = (dice.borrow_mut().u8(0..8), dice.borrow_mut().u64(0..30_000));
+            let kind = dice.borrow_mut().u8(0..8);
+            let pause = dice.borrow_mut().u64(0..30_000);
             if kind == 0 {
                 let clock = clock.clone();
                 drop(delivery.shield(async move { clock.sleep(millis(pause)).await }));
