@@ -169,42 +169,30 @@ impl<'a> Engine<'a> {
         self.shared.register(cx.waker());
         handlers.register(cx.waker());
         self.shutdown.is_heard = false;
-        let polled = self.poll_passes(cx, handlers, start, is_inline);
+        self.work = 0;
+        let polled = 'passes: {
+            for _ in 0..PASSES_MAX {
+                let is_busy = self.pass(cx, handlers, start, is_inline);
+                self.check();
+                if self.stats.phase == Phase::Closed {
+                    self.publish(None);
+                    break 'passes Poll::Ready(self.report());
+                }
+                if !is_busy && handlers.sleep() {
+                    self.publish(self.sleep.as_ref().map(|(until, _)| *until));
+                    break 'passes Poll::Pending;
+                }
+                if self.work >= WORK_MAX {
+                    break;
+                }
+            }
+            self.publish(Some(self.observing.now));
+            // There is more to do, after the executor's other tasks have had their turn.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        };
         handlers.leave();
         polled
-    }
-
-    fn poll_passes<F, S>(
-        &mut self,
-        cx: &mut Context<'_>,
-        handlers: &mut Slots<F>,
-        start: &S,
-        is_inline: bool,
-    ) -> Poll<Report>
-    where
-        F: Future<Output = Finish>,
-        S: Fn(Delivery) -> F,
-    {
-        self.work = 0;
-        for _ in 0..PASSES_MAX {
-            let is_busy = self.pass(cx, handlers, start, is_inline);
-            self.check();
-            if self.stats.phase == Phase::Closed {
-                self.publish(None);
-                return Poll::Ready(self.report());
-            }
-            if !is_busy && handlers.sleep() {
-                self.publish(self.sleep.as_ref().map(|(until, _)| *until));
-                return Poll::Pending;
-            }
-            if self.work >= WORK_MAX {
-                break;
-            }
-        }
-        self.publish(Some(self.observing.now));
-        // There is more to do, after the executor's other tasks have had their turn.
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Looks at everything once; returns whether another look may find more.
