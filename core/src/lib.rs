@@ -115,6 +115,7 @@
 
 mod backoff;
 mod batched;
+mod bits;
 mod broker;
 mod changes;
 mod clock;

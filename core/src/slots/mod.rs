@@ -15,12 +15,13 @@ use std::task::{Context, Poll, Waker};
 use futures::task::waker_ref;
 
 use crate::Verdict;
+use crate::bits::bits;
 use crate::handler::Finish;
 use crate::isolate::{Isolated, leave, panic_message, poll_isolated};
 use crate::lease::Handle;
 
 pub(crate) use ready::Ready;
-use ready::{SlotWaker, bits};
+use ready::SlotWaker;
 
 /// Handlers in reusable slots.
 pub(crate) struct Slots<F> {

@@ -11,6 +11,8 @@ use std::task::Waker;
 
 use futures::task::{ArcWake, AtomicWaker};
 
+use crate::bits::bits;
+
 /// The set of the woken slots.
 ///
 /// Every access to what all threads write is sequentially consistent: a wake writes from the leaf
@@ -187,18 +189,6 @@ impl ArcWake for SlotWaker {
     fn wake_by_ref(waker: &Arc<Self>) {
         waker.ready.wake(waker.index);
     }
-}
-
-/// The numbers of the bits that are set, lowest first.
-pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        if word == 0 {
-            return None;
-        }
-        let bit = word.trailing_zeros();
-        word &= word - 1;
-        Some(bit as usize)
-    })
 }
 
 fn zeroed(count: usize) -> Box<[AtomicU64]> {

@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use super::Ready;
-use super::ready::{SlotWaker, bits};
+use super::ready::SlotWaker;
+use crate::bits::bits;
 
 #[derive(Default)]
 struct Count(AtomicUsize);

@@ -4,6 +4,8 @@
 //! always ends there. What does not fit goes into the next bucket with room, and is counted in
 //! those that it has passed, so that a search knows where to end.
 
+use crate::bits::bits;
+
 /// An open-addressing table, at most five sevenths full.
 #[derive(Debug)]
 pub(super) struct Buckets {
@@ -131,35 +133,23 @@ impl Bucket {
     }
 
     /// The places that have this hash, as bits; one without an entry may have it as well.
-    fn matches(&self, hash: u32) -> u32 {
+    fn matches(&self, hash: u32) -> u64 {
         places(&self.hashes, hash)
     }
 
     /// The places without an entry, as bits.
-    fn vacant(&self) -> u32 {
+    fn vacant(&self) -> u64 {
         places(&self.slots, 0)
     }
 }
 
 /// The places of a value, as bits, found without a branch.
-fn places(lanes: &[u32; LANES], value: u32) -> u32 {
+fn places(lanes: &[u32; LANES], value: u32) -> u64 {
     let mut places = 0;
     for (place, lane) in lanes.iter().enumerate() {
-        places |= u32::from(*lane == value) << place;
+        places |= u64::from(*lane == value) << place;
     }
     places & !(1 << PASSED)
-}
-
-/// The numbers of the bits that are set, lowest first.
-fn bits(mut places: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        if places == 0 {
-            return None;
-        }
-        let place = places.trailing_zeros();
-        places &= places - 1;
-        Some(place as usize)
-    })
 }
 
 /// Two arrays of so many fill a line of 64 bytes.
