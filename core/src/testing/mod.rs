@@ -7,9 +7,7 @@ mod handlers;
 mod rig;
 mod tasks;
 
-pub(crate) use crate::NoHandler as Unhandled;
 pub(crate) use broker::{Fault, TestBroker};
 pub(crate) use clock::ManualClock;
 pub(crate) use handlers::{Touchy, Turns, ack, endless, sleeper};
-pub(crate) use rig::{LocalSpawn, Rig, SpawnedRig, millis, seconds};
-pub(crate) use tasks::OnPool;
+pub(crate) use rig::{LocalSpawn, Rig, SpawnedRig, Unhandled, Unspawned, millis, seconds};

@@ -14,7 +14,7 @@ use futures::task::{FutureObj, LocalFutureObj, LocalSpawn as _, Spawn, SpawnErro
 use super::tasks::{Mode, OnPool};
 use super::{ManualClock, TestBroker};
 use crate::control::lock;
-use crate::{Broker, Builder, Clock, Consumer, Event, NoHandler, Report};
+use crate::{Broker, Builder, Clock, Consumer, Control, Event, Execution, NoHandler, Report};
 
 pub(crate) const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -29,6 +29,14 @@ pub(crate) type Rig = RigOf<NoHandler>;
 
 /// Runs handlers as tasks of a pool, which is driven along.
 pub(crate) type SpawnedRig = RigOf<OnPool>;
+
+/// What a rig's builder is until it has a handler.
+pub(crate) type Unhandled = BuilderOf<NoHandler>;
+
+/// The same of a rig whose handlers are tasks.
+pub(crate) type Unspawned = BuilderOf<OnPool>;
+
+type BuilderOf<M> = Builder<Arc<dyn Broker>, Arc<dyn Clock>, M>;
 
 pub(crate) struct RigOf<M> {
     pub(crate) clock: ManualClock,
@@ -59,7 +67,7 @@ impl<M: Mode> RigOf<M> {
     }
 
     /// A builder with leases of 10 s and every event written down.
-    pub(crate) fn builder(&self) -> Builder<Arc<dyn Broker>, Arc<dyn Clock>, M> {
+    pub(crate) fn builder(&self) -> BuilderOf<M> {
         let events = Arc::clone(&self.events);
         Consumer::builder()
             .broker(self.broker.clone())
@@ -67,6 +75,13 @@ impl<M: Mode> RigOf<M> {
             .lease(seconds(10))
             .on_event(move |event| lock(&events).push(event.clone()))
             .execution(|_| M::new(&self.pool))
+    }
+
+    /// Starts a consumer that is controlled meanwhile.
+    pub(crate) fn begin<E: Execution + 'static>(&mut self, consumer: Consumer<E>) -> Control {
+        let control = consumer.control();
+        self.start(consumer.run());
+        control
     }
 
     pub(crate) fn start(&mut self, run: impl Future<Output = Report> + 'static) {

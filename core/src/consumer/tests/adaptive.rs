@@ -66,8 +66,7 @@ fn no_extension_makes_a_lease_shorter() {
     let handler = sleeper_by_id(&rig);
     let builder = rig.builder().lease_adaptive(MIN..=MAX).handler(handler);
     let consumer = builder.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(301)).is_none());
     let long = control.metrics().lease;
     for step in 0..600 {
@@ -137,8 +136,7 @@ fn what_is_being_extended_is_not_lost_by_a_stop() {
     let handler = sleeper_by_id(&rig);
     let builder = rig.builder().lease_adaptive(MIN..=MAX).handler(handler);
     let consumer = builder.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(6)).is_none());
 
     control.stop(crate::Plan {

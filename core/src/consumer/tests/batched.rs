@@ -59,6 +59,24 @@ fn told(rig: &Rig, id: &str) -> Vec<Settle> {
         .collect()
 }
 
+/// Whether the broker was told once, of an attempt that failed.
+fn is_attempt(rig: &Rig, id: &str) -> bool {
+    matches!(told(rig, id)[..], [Settle::Nack { counted: true, .. }])
+}
+
+/// A consumer in batches of three, in which `a` has waited for the others for five seconds.
+fn five_seconds_of_a(within: Duration, takes: Duration) -> (Rig, Batches) {
+    let mut rig = Rig::new();
+    rig.broker.with(|state| state.ends = false);
+    rig.broker.publish(["a"]);
+    let (handler, batches) = acking(&rig.clock, 3, within, takes);
+    let builder = rig.builder().handler_timeout(TIMEOUT);
+    let builder = builder.backoff(never_again());
+    rig.start(builder.handler(handler).build().run());
+    assert!(rig.advance(seconds(5)).is_none());
+    (rig, batches)
+}
+
 /// Dropped after 7 s.
 const TIMEOUT: Timeout = Timeout {
     soft: seconds(4),
@@ -108,8 +126,7 @@ fn a_batch_is_handled_when_its_first_message_has_waited_for_as_long_as_it_may() 
     rig.broker.publish(["a"]);
     let (handler, batches) = acking(&rig.clock, 100, seconds(3), millis(0));
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(2)).is_none());
     rig.broker.publish(["b"]);
     assert!(rig.advance(seconds(2)).is_none());
@@ -141,8 +158,7 @@ fn a_batch_is_complete_with_as_many_messages_as_may_be_handled_at_a_time() {
     rig.broker.publish((0..9).map(|n| n.to_string()));
     let (handler, batches) = acking(&rig.clock, 100, seconds(60), seconds(1));
     let consumer = rig.builder().concurrency(4).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     control.set_concurrency(2);
 
@@ -163,8 +179,7 @@ fn a_stop_has_a_batch_that_gathers_handled_at_once() {
     rig.broker.publish(["a", "b", "c"]);
     let (handler, batches) = acking(&rig.clock, 100, seconds(60), seconds(5));
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     control.stop(Plan::default());
@@ -192,8 +207,7 @@ fn a_stop_that_cancels_drops_the_function_once_and_costs_no_attempt() {
             }
         });
         let consumer = rig.builder().handler(handler).build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         assert!(rig.advance(seconds(1)).is_none());
 
         for _ in 0..stops {
@@ -246,8 +260,7 @@ fn a_panic_of_the_function_is_one_of_every_message_of_its_batch_and_of_no_other(
         let expected = ["a", "b"].map(|id| (id.into(), planned.clone()));
         assert_eq!(panicked, expected);
         for id in ["a", "b"] {
-            let is_attempt = matches!(told(&rig, id)[..], [Settle::Nack { counted: true, .. }]);
-            assert!(is_attempt, "{id}");
+            assert!(is_attempt(&rig, id), "{id}");
         }
         for id in ["c", "d"] {
             assert_eq!(told(&rig, id), [Settle::Ack]);
@@ -274,14 +287,7 @@ fn a_verdict_too_few_is_a_panic_of_every_message_of_the_batch() {
 
 #[test]
 fn a_message_that_leaves_while_its_batch_gathers_harms_nobody() {
-    let mut rig = Rig::new();
-    rig.broker.with(|state| state.ends = false);
-    rig.broker.publish(["a"]);
-    let (handler, batches) = acking(&rig.clock, 3, seconds(10), millis(0));
-    let builder = rig.builder().handler_timeout(TIMEOUT);
-    let builder = builder.backoff(never_again());
-    rig.start(builder.handler(handler).build().run());
-    assert!(rig.advance(seconds(5)).is_none());
+    let (mut rig, batches) = five_seconds_of_a(seconds(10), millis(0));
     rig.broker.publish(["b"]);
 
     // a, which leads, is dropped at 7 s.
@@ -289,10 +295,7 @@ fn a_message_that_leaves_while_its_batch_gathers_harms_nobody() {
 
     assert_eq!(noted(&batches), [batch(10_000, "b")]);
     assert_eq!(told(&rig, "b"), [Settle::Ack]);
-    assert!(matches!(
-        told(&rig, "a")[..],
-        [Settle::Nack { counted: true, .. }]
-    ));
+    assert!(is_attempt(&rig, "a"));
 
     // Where the only one has left, the next begins a batch of its own.
     rig.broker.publish(["c"]);
@@ -306,14 +309,7 @@ fn a_message_that_leaves_while_its_batch_gathers_harms_nobody() {
 
 #[test]
 fn a_message_that_leaves_while_its_batch_is_handled_harms_nobody() {
-    let mut rig = Rig::new();
-    rig.broker.with(|state| state.ends = false);
-    rig.broker.publish(["a"]);
-    let (handler, batches) = acking(&rig.clock, 3, seconds(60), seconds(5));
-    let builder = rig.builder().handler_timeout(TIMEOUT);
-    let builder = builder.backoff(never_again());
-    rig.start(builder.handler(handler).build().run());
-    assert!(rig.advance(seconds(5)).is_none());
+    let (mut rig, batches) = five_seconds_of_a(seconds(60), seconds(5));
     rig.broker.publish(["b", "c"]);
 
     // a, which leads, is dropped at 7 s.
@@ -325,10 +321,7 @@ fn a_message_that_leaves_while_its_batch_is_handled_harms_nobody() {
     for id in ["b", "c"] {
         assert_eq!(told(&rig, id), [Settle::Ack]);
     }
-    assert!(matches!(
-        told(&rig, "a")[..],
-        [Settle::Nack { counted: true, .. }]
-    ));
+    assert!(is_attempt(&rig, "a"));
 }
 
 #[test]

@@ -53,8 +53,7 @@ fn whatever_becomes_of_a_batch_each_message_has_one_end() {
         let builder = rig.builder().handler_timeout(timeout).backoff(backoff);
         let builder = builder.concurrency(1 + usize::try_from(draw(20)).expect("a few"));
         let consumer = builder.max_deliveries(100).handler(handler).build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         let mut report = rig.advance(millis(draw(40_000)));
         if seed % 2 == 0 && report.is_none() {
             control.stop(Plan {

@@ -31,8 +31,7 @@ fn a_large_batch_is_taken_up_a_part_at_a_time() {
     let mut rig = rig();
     let builder = rig.builder().concurrency(MANY).prefetch(MANY);
     let consumer = builder.handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.settle().is_none());
 
@@ -60,8 +59,7 @@ fn handlers_that_are_always_awake_take_turns_and_leave_room_for_others() {
     };
     let builder = rig.builder().concurrency(MANY).prefetch(MANY);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.settle().is_none());
 
@@ -75,8 +73,7 @@ fn a_large_answer_to_an_extension_is_applied_a_part_at_a_time() {
     let mut rig = rig();
     let builder = rig.builder().concurrency(1).prefetch(MANY);
     let consumer = builder.handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     let before = rig.polls();
 
@@ -92,8 +89,7 @@ fn a_stop_releases_and_cancels_a_part_at_a_time_and_misses_nobody() {
     let mut rig = rig();
     let builder = rig.builder().concurrency(MANY / 2).prefetch(MANY);
     let consumer = builder.handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     let before = rig.polls();
 

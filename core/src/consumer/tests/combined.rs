@@ -10,8 +10,8 @@ use futures::future::pending;
 use super::testing::{Fault, Rig, Touchy, Turns, Unhandled, millis, seconds};
 use crate::control::lock;
 use crate::{
-    Broker, Builder, Clock, Control, Delivery, Message, NackedHead, OrderKey, Outcome, Plan, Rate,
-    Report, Settle, Stats, Timeout, Totals, Verdict,
+    Clock, Control, Delivery, Message, NackedHead, OrderKey, Outcome, Plan, Rate, Report, Settle,
+    Stats, Timeout, Totals, Verdict,
 };
 
 /// What handlers did: who ran, and how many ends of each kind there were.
@@ -179,8 +179,7 @@ fn live(seed: u64) {
             handle(&clock, thrown, delivery, &told).await
         })
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     let mut report: Option<Report> = None;
     for _ in 0..rng.u8(0..30) {
@@ -270,11 +269,7 @@ fn check_end(seed: u64, report: &Report, stats: Stats, deeds: &Deeds) {
 }
 
 /// Everything that can be set, set or not.
-fn builder(
-    rig: &Rig,
-    rng: &mut Rng,
-    is_ordered: bool,
-) -> Builder<Arc<dyn Broker>, Arc<dyn Clock>, Unhandled> {
+fn builder(rig: &Rig, rng: &mut Rng, is_ordered: bool) -> Unhandled {
     let mut builder = rig
         .builder()
         .concurrency(rng.usize(1..9))

@@ -1,38 +1,36 @@
 use std::time::Duration;
 
-use super::testing::{Rig, millis, seconds, sleeper};
+use super::testing::{Rig, Unhandled, millis, seconds, sleeper};
 use crate::{Rate, Timeout};
+
+/// How many polls it takes to keep leases of a millisecond for twenty, from `micros` on.
+fn polls_for_short_leases(micros: u64, settings: impl FnOnce(Unhandled) -> Unhandled) -> usize {
+    let mut rig = Rig::new();
+    rig.clock.block(Duration::from_micros(micros));
+    rig.broker.publish(["a", "b", "c"]);
+    rig.broker.with(|state| state.lease = millis(1));
+    let handler = sleeper(&rig.clock, millis(20));
+    let consumer = settings(rig.builder()).handler(handler).build();
+
+    let report = rig.run(consumer.run());
+
+    assert_eq!(report.totals.acked, 3, "{report:?}");
+    rig.polls()
+}
 
 #[test]
 fn leases_of_a_millisecond_are_kept_without_spinning() {
-    for offset in [0, 300, 500, 999] {
-        let mut rig = Rig::new();
-        rig.clock.block(Duration::from_micros(offset));
-        rig.broker.publish(["a", "b", "c"]);
-        rig.broker.with(|state| state.lease = millis(1));
-        let builder = rig.builder().lease(millis(1));
-        let consumer = builder.handler(sleeper(&rig.clock, millis(20))).build();
-
-        let report = rig.run(consumer.run());
-
-        assert_eq!(report.totals.acked, 3, "{report:?}");
-        assert!(rig.polls() < 500, "{} polls", rig.polls());
+    for micros in [0, 300, 500, 999] {
+        let polls = polls_for_short_leases(micros, |builder| builder.lease(millis(1)));
+        assert!(polls < 500, "{polls} polls");
     }
 }
 
 #[test]
 fn adaptive_leases_of_a_millisecond_are_kept_without_spinning() {
-    let mut rig = Rig::new();
-    rig.clock.block(Duration::from_micros(777));
-    rig.broker.publish(["a", "b", "c"]);
-    rig.broker.with(|state| state.lease = millis(1));
-    let builder = rig.builder().lease_adaptive(millis(1)..=millis(1));
-    let consumer = builder.handler(sleeper(&rig.clock, millis(20))).build();
-
-    let report = rig.run(consumer.run());
-
-    assert_eq!(report.totals.acked, 3, "{report:?}");
-    assert!(rig.polls() < 1_000, "{} polls", rig.polls());
+    let is_adaptive = |builder: Unhandled| builder.lease_adaptive(millis(1)..=millis(1));
+    let polls = polls_for_short_leases(777, is_adaptive);
+    assert!(polls < 1_000, "{polls} polls");
 }
 
 #[test]

@@ -281,8 +281,7 @@ fn stopped_after_a_failure(stops: usize, plan: Plan) -> u64 {
     };
     let builder = rig.builder().failure_plan(failure_plan);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
     rig.broker.with(|state| {
         state.receive_faults.push_back(Fault::Permanent);

@@ -17,8 +17,7 @@ fn bytes_bound_what_is_in_hand_and_are_all_given_back() {
     let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch_bytes(2000).concurrency(2);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     let mut most = 0;
     for _ in 0..50 {
@@ -58,8 +57,7 @@ fn messages_larger_than_the_limit_pass_one_by_one() {
     rig.broker.publish(ids(5, 1000));
     let handler = sleeper(&rig.clock, seconds(1));
     let consumer = rig.builder().prefetch_bytes(100).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     for _ in 0..4 {
         assert!(rig.advance(millis(900)).is_none());
@@ -79,8 +77,7 @@ fn what_a_broker_delivers_beyond_twice_the_limit_is_handed_back_newest_first() {
     let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch(10).concurrency(2);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     let stats = control.stats();
@@ -110,8 +107,7 @@ fn what_is_too_large_is_handed_back_while_there_is_enough_else() {
     let handler = sleeper(&rig.clock, seconds(1));
     let builder = rig.builder().prefetch_bytes(500).handler(handler);
     let consumer = builder.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     let stats = control.stats();
@@ -187,8 +183,7 @@ fn pauses_changes_rates_keys_and_limits_go_together() {
             .prefetch_bytes(rng.usize(1..5_000))
             .handler(handler)
             .build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         for _ in 0..rng.usize(0..30) {
             match rng.u8(0..6) {
                 0 => control.pause(),

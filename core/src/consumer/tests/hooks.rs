@@ -144,8 +144,7 @@ fn a_third_stop_skips_the_hooks() {
         .after_stop("flush", seconds(5), log.hook(&rig.clock, "flush"))
         .after_stop("close", seconds(5), log.hook(&rig.clock, "close"))
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     for _ in 0..3 {
@@ -172,8 +171,7 @@ fn a_third_stop_while_the_hooks_run_drops_the_running_one_and_skips_the_rest() {
         .after_stop("hangs", seconds(5), pending())
         .after_stop("last", seconds(5), log.hook(&rig.clock, "last"))
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());

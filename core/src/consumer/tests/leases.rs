@@ -157,8 +157,7 @@ fn a_message_whose_lease_ended_while_it_waited_is_never_started() {
         .prefetch(2)
         .handler(handler)
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -267,8 +266,7 @@ fn prefetch_bounds_what_is_in_hand() {
         .concurrency(3)
         .handler(handler)
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     for _ in 0..20 {
         assert!(rig.advance(millis(500)).is_none());

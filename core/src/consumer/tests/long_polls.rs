@@ -63,8 +63,7 @@ fn watch(rig: &mut Rig, control: &Control) -> Rc<Cell<usize>> {
 
 /// Has all that is in hand started, or buffered behind `concurrency` handlers.
 fn start(rig: &mut Rig, consumer: crate::Consumer<impl crate::Execution + 'static>) -> Control {
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
     assert_eq!(control.stats().outstanding, MANY);
     control

@@ -52,8 +52,7 @@ fn every_way_out_of_a_handler_is_measured() {
         }
     };
     let consumer = rig.builder().max_deliveries(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(5)).is_none());
     let ended = control.metrics();
     control.stop(Plan {
@@ -95,8 +94,7 @@ fn the_oldest_lease_and_the_first_to_end_are_shown_as_of_now() {
     rig.broker.publish(["a"]);
     let consumer = rig.builder().lease_max(seconds(128)).handler(endless);
     let consumer = consumer.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     assert_eq!(control.metrics().slack_min, Some(seconds(10)));
 
@@ -141,8 +139,7 @@ fn a_late_timer_is_measured() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
     let consumer = rig.builder().handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     let wanted = rig.clock.next_timer().expect("leases are to be extended");
 
@@ -172,8 +169,7 @@ fn the_slowest_poll_is_measured_inline_and_spawned() {
                 async move { work(delivery) }.boxed()
             });
             let consumer = builder.build();
-            let control = consumer.control();
-            rig.start(consumer.run());
+            let control = rig.begin(consumer);
             assert!(rig.settle().is_none());
             pool.run_until_stalled();
             let _ = rig.finish();
@@ -214,8 +210,7 @@ fn the_stream_is_down_while_receive_fails_and_after_a_stop() {
         state.receive_faults.extend([Fault::Retryable]);
     });
     let consumer = rig.builder().handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.settle().is_none());
     let failing = control.health();
@@ -247,8 +242,7 @@ fn there_is_no_slack_while_a_handler_works_under_a_lost_lease() {
         Verdict::Ack
     };
     let consumer = rig.builder().prefetch(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.advance(seconds(12)).is_none());
     let lost = control.health();
@@ -294,8 +288,7 @@ fn deliveries_of_which_none_is_settled_within_the_longest_lease_are_no_progress(
     rig.broker.publish(["a"]);
     let consumer = rig.builder().lease_max(seconds(60)).handler(endless);
     let consumer = consumer.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.advance(seconds(59)).is_none());
     let before = control.health();
@@ -323,8 +316,7 @@ fn what_is_parked_and_what_waits_for_the_end_of_a_pause_need_make_no_progress() 
         };
         let consumer = rig.builder().lease_max(seconds(60)).handler(handler);
         let consumer = consumer.build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         assert!(rig.settle().is_none());
         if is_paused {
             let waiting = vec![("b".to_owned(), 1)];

@@ -2,11 +2,8 @@ use std::sync::{Arc, Mutex};
 
 use super::testing::{Fault, Rig, Unhandled, endless, millis, seconds};
 use crate::control::lock;
-use crate::{
-    Broker, Builder, Clock, Delivery, Event, Message, NackedHead, OrderKey, Plan, Settle, Verdict,
-};
+use crate::{Clock, Delivery, Event, Message, NackedHead, OrderKey, Plan, Settle, Verdict};
 
-pub(super) type Ordered = Builder<Arc<dyn Broker>, Arc<dyn Clock>, Unhandled>;
 pub(super) type Starts = Arc<Mutex<Vec<(String, u64)>>>;
 
 /// The key of `a-1` is `a`; `-1` has none.
@@ -15,7 +12,7 @@ pub(super) fn key(id: &str) -> Option<&str> {
     (!key.is_empty()).then_some(key)
 }
 
-pub(super) fn ordered(rig: &Rig) -> Ordered {
+pub(super) fn ordered(rig: &Rig) -> Unhandled {
     rig.builder()
         .ordered_by(|message: &Message| key(message.id.as_str()).map(OrderKey::of))
 }
@@ -94,8 +91,7 @@ fn who_waits_for_its_key_has_no_permit_and_keeps_its_lease() {
         Verdict::Ack
     };
     let consumer = ordered(&rig).concurrency(2).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.advance(seconds(30)).is_none());
     let stats = control.stats();
@@ -114,8 +110,7 @@ fn those_behind_a_nacked_head_wait_until_it_is_back() {
     rig.broker.publish(["a-1", "a-2", "a-3", "b-1"]);
     let (handler, starts) = second(&rig, fails_once(5));
     let consumer = ordered(&rig).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(3)).is_none());
     assert_eq!(control.stats().stalled_keys, 1);
     rig.broker.publish(["a-4"]);
@@ -196,8 +191,7 @@ fn a_head_that_does_not_come_back_is_waited_for_no_longer_than_a_lease() {
     let (handler, starts) = second(&rig, fails_once(1));
     let broker = rig.broker.clone();
     let consumer = ordered(&rig).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(millis(900)).is_none());
     // Somebody else gets it.
     control.pause();
@@ -234,8 +228,7 @@ fn a_stop_releases_every_key_in_its_order() {
     rig.broker
         .publish(["a-1", "b-1", "a-2", "b-2", "a-3", "c-1", "c-2"]);
     let consumer = ordered(&rig).concurrency(1).handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -259,8 +252,7 @@ fn a_stop_ends_the_wait_for_a_head_that_is_away() {
     rig.broker.publish(["a-1", "a-2"]);
     let (handler, _) = second(&rig, fails_once(60));
     let consumer = ordered(&rig).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(2)).is_none());
 
     control.stop(Plan::default());

@@ -9,8 +9,7 @@ fn messages_of_a_key_that_wait_too_long_are_handed_back_in_their_order() {
     let (handler, starts) = second(&rig, |_| Verdict::Ack);
     let consumer = ordered(&rig).lease_max(seconds(30)).handler(handler);
     let consumer = consumer.build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     control.pause();
 
@@ -32,8 +31,7 @@ fn those_behind_a_nacked_head_wait_for_it_until_a_pause_is_over_and_a_lease_long
         rig.broker.publish(["a-1", "a-2", "a-3"]);
         let (handler, starts) = second(&rig, fails_once(5));
         let consumer = ordered(&rig).handler(handler).build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         assert!(rig.settle().is_none());
         control.pause();
 

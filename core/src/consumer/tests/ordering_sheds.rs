@@ -13,8 +13,7 @@ fn starts_of_a(stolen: Option<&str>, can_delay: bool) -> (Rig, Vec<String>) {
     rig.broker.with(|state| state.overshoot = 4);
     let (handler, starts) = second(&rig, |_| Verdict::Ack);
     let consumer = ordered(&rig).prefetch(2).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     assert_eq!(control.stats().totals.shed, 4);
     rig.broker.with(|state| {

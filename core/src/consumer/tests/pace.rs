@@ -92,8 +92,7 @@ fn a_pause_and_a_stop_do_not_wait_for_the_rate() {
     let (handler, starts) = timed(&rig, millis(1));
     let builder = rig.builder().rate(every_second(1));
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(millis(500)).is_none());
 
     control.pause();
@@ -115,8 +114,7 @@ fn the_rate_can_be_changed_and_lifted_while_handlers_wait_for_it() {
     let (handler, starts) = timed(&rig, millis(1));
     let builder = rig.builder().rate(every_second(1));
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(millis(1500)).is_none());
 
     let faster = Rate {
@@ -142,8 +140,7 @@ fn lowered_concurrency_interrupts_nobody_and_holds_once_enough_have_ended() {
     rig.broker.publish((0..12).map(|n| n.to_string()));
     let (handler, starts) = timed(&rig, seconds(1));
     let consumer = rig.builder().concurrency(6).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(millis(500)).is_none());
 
     control.set_concurrency(2);
@@ -165,8 +162,7 @@ fn raised_concurrency_starts_more_at_once_up_to_the_prefetch() {
     let (handler, starts) = timed(&rig, seconds(1));
     let builder = rig.builder().concurrency(1).prefetch(500);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(millis(500)).is_none());
 
     for concurrency in [3, 2, 70, 5000] {
@@ -210,8 +206,7 @@ fn handlers_in_slots_that_were_added_are_woken_like_the_others() {
         Verdict::Ack
     };
     let consumer = rig.builder().concurrency(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     for concurrency in [2, 70, 299, 300] {
         control.set_concurrency(concurrency);
         assert!(rig.advance(millis(1)).is_none());

@@ -53,8 +53,7 @@ fn a_retry_waits_without_a_permit_where_the_broker_cannot_delay() {
     let (mut rig, starts) = (rig(&["a", "b"]), Starts::default());
     let handler = handler(&rig.clock, &starts, retry(seconds(3)));
     let consumer = rig.builder().concurrency(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.advance(seconds(1)).is_none());
     let stats = control.stats();
@@ -126,8 +125,7 @@ fn a_stop_hands_back_what_is_parked_at_once() {
     let after = seconds(30);
     let handler = handler(&rig.clock, &starts, Verdict::Postpone { after });
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(2)).is_none());
     assert_eq!(control.stats().parked, 1);
 
@@ -147,8 +145,7 @@ fn a_delay_that_is_asked_for_while_the_consumer_stops_is_not_waited_for() {
         retry(seconds(15))
     };
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -163,8 +160,7 @@ fn a_lease_that_is_lost_while_parked_ends_its_delivery() {
     let (mut rig, starts) = (rig(&["a"]), Starts::default());
     let handler = handler(&rig.clock, &starts, retry(seconds(30)));
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
     // To somebody else, and back after they have failed as well.
     let now = rig.clock.now();
@@ -285,8 +281,7 @@ fn large_messages_that_are_parked_leave_room_for_others() {
     rig.broker.with(|state| state.ends = false);
     let builder = rig.builder().prefetch_bytes(100);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     assert_eq!(control.stats().parked, 2);
 

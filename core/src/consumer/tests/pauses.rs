@@ -1,31 +1,14 @@
-use std::sync::{Arc, Mutex};
-
+use super::ordering::{list, second, told};
 use super::testing::{Fault, Rig, endless, seconds};
-use crate::control::lock;
-use crate::{Clock, Delivery, Event, Failure, Instant, Plan, Settle, Verdict};
-
-/// A handler that takes a second, and what it was given.
-fn second(rig: &Rig) -> (impl AsyncFn(&Delivery) -> Verdict + 'static, Started) {
-    let (clock, started) = (rig.clock.clone(), Started::default());
-    let told = Arc::clone(&started);
-    let handler = async move |delivery: &Delivery| {
-        lock(&told).push(delivery.id().to_string());
-        clock.sleep(seconds(1)).await;
-        Verdict::Ack
-    };
-    (handler, started)
-}
-
-type Started = Arc<Mutex<Vec<String>>>;
+use crate::{Clock, Event, Failure, Instant, Plan, Settle, Verdict};
 
 #[test]
 fn a_pause_starts_nothing_keeps_leases_and_lets_handlers_go_on() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c"]);
-    let (handler, started) = second(&rig);
+    let (handler, started) = second(&rig, |_| Verdict::Ack);
     let consumer = rig.builder().concurrency(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.pause();
@@ -39,14 +22,15 @@ fn a_pause_starts_nothing_keeps_leases_and_lets_handlers_go_on() {
         (1, 2, 0)
     );
     assert!(stats.totals.extended >= 2 * 6, "{stats:?}");
-    assert_eq!(*lock(&started), ["a"]);
+    assert_eq!(told(&started), list(&[("a", 0)]));
 
     control.resume();
     let report = rig.finish();
     assert_eq!((report.totals.acked, report.totals.expired), (3, 0));
-    assert_eq!(*lock(&started), ["a", "b", "c"]);
-    let told = |event: &Event| matches!(event, Event::Paused | Event::Resumed);
-    let events: Vec<_> = rig.events().into_iter().filter(told).collect();
+    let expected = [("a", 0), ("b", 60_000), ("c", 61_000)];
+    assert_eq!(told(&started), list(&expected));
+    let is_pause = |event: &Event| matches!(event, Event::Paused | Event::Resumed);
+    let events: Vec<_> = rig.events().into_iter().filter(is_pause).collect();
     assert_eq!(events, [Event::Paused, Event::Resumed]);
 }
 
@@ -57,10 +41,9 @@ fn a_pause_leases_nothing_more_and_takes_in_what_is_leased_already() {
         state.ends = false;
         state.at_hold = vec![("early".to_owned(), 1)];
     });
-    let (handler, started) = second(&rig);
+    let (handler, started) = second(&rig, |_| Verdict::Ack);
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.pause();
@@ -68,11 +51,11 @@ fn a_pause_leases_nothing_more_and_takes_in_what_is_leased_already() {
     rig.broker.publish(["new"]);
     assert!(rig.advance(seconds(60)).is_none());
     assert_eq!(control.stats().totals.received, 1);
-    assert!(lock(&started).is_empty());
+    assert!(told(&started).is_empty());
 
     control.resume();
     assert!(rig.advance(seconds(1)).is_none());
-    assert_eq!(*lock(&started), ["early", "new"]);
+    assert_eq!(told(&started), list(&[("early", 60_000), ("new", 60_000)]));
     assert_eq!(rig.broker.left(), 0);
 }
 
@@ -80,7 +63,7 @@ fn a_pause_leases_nothing_more_and_takes_in_what_is_leased_already() {
 fn a_paused_consumer_that_has_nothing_to_do_is_not_polled() {
     let mut rig = Rig::new();
     rig.broker.with(|state| state.ends = false);
-    let (handler, _) = second(&rig);
+    let (handler, _) = second(&rig, |_| Verdict::Ack);
     let consumer = rig.builder().handler(handler).build();
     let control = consumer.control();
     control.pause();
@@ -103,7 +86,7 @@ fn a_paused_consumer_that_has_nothing_to_do_is_not_polled() {
 fn a_stop_goes_through_a_pause() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
-    let (handler, started) = second(&rig);
+    let (handler, started) = second(&rig, |_| Verdict::Ack);
     let consumer = rig.builder().handler(handler).build();
     let control = consumer.control();
     control.pause();
@@ -117,7 +100,7 @@ fn a_stop_goes_through_a_pause() {
 
     assert_eq!(report.totals.received, 0);
     assert_eq!(rig.broker.left(), 2);
-    assert!(lock(&started).is_empty());
+    assert!(told(&started).is_empty());
     assert_eq!(rig.count(|event| *event == Event::Paused), 1);
 }
 
@@ -126,8 +109,7 @@ fn a_stop_in_a_pause_releases_what_was_kept() {
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b", "c"]);
     let consumer = rig.builder().concurrency(1).handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
     control.pause();
     assert!(rig.advance(seconds(20)).is_none());
@@ -146,7 +128,7 @@ fn a_stop_in_a_pause_releases_what_was_kept() {
 fn what_waits_in_a_pause_is_handed_back_before_its_longest_lease_is_over() {
     let mut rig = Rig::new();
     rig.broker.publish(["a"]);
-    let (handler, started) = second(&rig);
+    let (handler, started) = second(&rig, |_| Verdict::Ack);
     let builder = rig.builder().lease_max(seconds(30)).concurrency(1);
     let consumer = builder.handler(handler).build();
     let control = consumer.control();
@@ -164,7 +146,7 @@ fn what_waits_in_a_pause_is_handed_back_before_its_longest_lease_is_over() {
     let report = rig.finish();
     assert_eq!((report.totals.acked, report.totals.expired), (2, 0));
     assert_eq!(report.totals.redelivered, 0, "it was no attempt");
-    assert_eq!(lock(&started).len(), 2);
+    assert_eq!(told(&started).len(), 2);
 }
 
 #[test]
@@ -175,7 +157,7 @@ fn a_failing_broker_is_tried_again_in_a_pause_and_stops_it_when_it_breaks() {
         let faults = [Fault::Retryable, Fault::Retryable, Fault::Permanent];
         state.receive_faults.extend(faults);
     });
-    let (handler, _) = second(&rig);
+    let (handler, _) = second(&rig, |_| Verdict::Ack);
     let consumer = rig.builder().handler(handler).build();
     consumer.control().pause();
 

@@ -176,8 +176,7 @@ fn stops_cost_no_attempt_and_make_no_dead_letter_however_many_there_are() {
         };
         let builder = rig.builder().concurrency(2).max_deliveries(1);
         let consumer = builder.handler(handler).build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         assert!(rig.advance(millis(1_700 * round)).is_none());
 
         control.stop(Plan::default());
@@ -201,8 +200,7 @@ fn poison_that_comes_while_the_consumer_stops_is_handed_back() {
         state.at_close = vec![("poison".to_owned(), 99)];
     });
     let consumer = rig.builder().handler(ack).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());

@@ -26,8 +26,7 @@ fn shielded_work_survives_the_cancel_and_the_delivery_waits_for_it() {
         Verdict::Ack
     };
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -55,8 +54,7 @@ fn shielded_work_that_outlasts_the_grace_is_dropped_and_its_delivery_abandoned()
         Verdict::Ack
     };
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -166,8 +164,7 @@ fn a_panic_of_shielded_work_that_is_dropped_with_the_run_stays_inside() {
         pending::<Verdict>().await
     };
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     rig.abort();

@@ -21,8 +21,7 @@ fn a_stop_with_nothing_in_hand_ends_at_once() {
     let mut rig = Rig::new();
     rig.broker.with(|state| state.ends = false);
     let consumer = rig.builder().handler(ack).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(60)).is_none());
 
     control.stop(Plan::default());
@@ -57,8 +56,7 @@ fn a_stop_releases_the_unstarted_and_what_the_source_still_held_and_drains_the_r
         .with(|state| state.at_close = vec![("late".to_owned(), 1)]);
     let handler = sleeper(&rig.clock, seconds(15));
     let consumer = rig.builder().concurrency(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     control.stop(Plan::default());
@@ -99,8 +97,7 @@ fn a_stop_hands_back_what_waits_in_the_fewest_calls_while_handlers_run() {
         let handler = sleeper(&rig.clock, seconds(15));
         let builder = rig.builder().concurrency(10).prefetch(1010);
         let consumer = builder.handler(handler).build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
         assert!(rig.advance(stop).is_none());
 
         control.stop(Plan::default());
@@ -123,8 +120,7 @@ fn handlers_are_cancelled_when_the_drain_is_over_and_nacked_not_as_an_attempt() 
     let mut rig = Rig::new();
     rig.broker.publish(["a", "b"]);
     let consumer = rig.builder().handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -148,8 +144,7 @@ fn many_handlers_are_all_cancelled_even_with_no_grace() {
     let mut rig = Rig::new();
     rig.broker.publish((0..1000).map(|n| n.to_string()));
     let consumer = rig.builder().concurrency(1000).handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan {
@@ -175,8 +170,7 @@ fn a_second_stop_cancels_at_once_and_waits_only_for_settlements() {
         Verdict::Ack
     };
     let consumer = rig.builder().handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -200,8 +194,7 @@ fn a_second_stop_ends_within_its_flush_whatever_the_broker_does() {
         state.close_hangs = true;
     });
     let consumer = rig.builder().handler(ack).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -221,8 +214,7 @@ fn a_third_stop_gives_up_at_once() {
     rig.broker.publish((0..10).map(|n| n.to_string()));
     rig.broker.with(|state| state.settle_latency = seconds(1));
     let consumer = rig.builder().concurrency(5).handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     for _ in 0..5 {
@@ -241,8 +233,7 @@ fn a_source_that_never_closes_is_waited_for_until_the_flush_is_over() {
         state.close_hangs = true;
     });
     let consumer = rig.builder().handler(ack).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.settle().is_none());
 
     control.stop(Plan::default());
@@ -275,8 +266,7 @@ fn a_handler_that_panics_because_a_stop_cancels_it_has_not_failed() {
         pending::<Verdict>().await
     };
     let consumer = rig.builder().max_deliveries(1).handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     control.stop(Plan::default());

@@ -3,8 +3,8 @@
 /// What the specs find under this name runs handlers as tasks.
 mod testing {
     pub(super) use crate::testing::{
-        Fault, LocalSpawn, ManualClock, OnPool as Unhandled, SpawnedRig as Rig, Touchy, Turns, ack,
-        endless, millis, seconds, sleeper,
+        Fault, LocalSpawn, ManualClock, SpawnedRig as Rig, Touchy, Turns, Unspawned as Unhandled,
+        ack, endless, millis, seconds, sleeper,
     };
 }
 

@@ -74,8 +74,7 @@ fn a_stop_at_any_moment_ends_in_time_and_adds_up() {
             .lease_max(seconds(rng.u64(5..60)))
             .handler(handler)
             .build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
 
         assert!(
             rig.advance(millis(rng.u64(0..40_000))).is_none(),
@@ -173,8 +172,7 @@ fn a_careless_executor_costs_attempts_and_nothing_else() {
                 .boxed()
             })
             .build();
-        let control = consumer.control();
-        rig.start(consumer.run());
+        let control = rig.begin(consumer);
 
         let mut report = None;
         for step in 0..4_000 {

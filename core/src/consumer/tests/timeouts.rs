@@ -158,8 +158,7 @@ fn a_task_that_does_not_yield_is_stuck_and_keeps_its_permit_and_its_lease_up_to_
             async { Verdict::Ack }.boxed()
         })
         .build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     // The pool is not run: it is as busy as one with a task that blocks its thread.
     assert!(rig.advance(seconds(59)).is_none());
@@ -230,8 +229,7 @@ fn shielded_work_is_not_dropped_but_reported_and_waited_for() {
     };
     let builder = rig.builder().handler_timeout(TIMEOUT);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
 
     assert!(rig.advance(seconds(19)).is_none());
     assert_eq!((control.stats().stuck, control.stats().running), (1, 1));
@@ -257,8 +255,7 @@ fn a_handler_cancelled_by_a_stop_is_no_attempt_however_long_it_took() {
     };
     let builder = rig.builder().handler_timeout(TIMEOUT).max_deliveries(1);
     let consumer = builder.handler(handler).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     control.stop(Plan {
@@ -283,8 +280,7 @@ fn a_handler_that_takes_too_long_while_draining_is_dropped_as_before() {
     rig.broker.publish(["a"]);
     let builder = rig.builder().handler_timeout(TIMEOUT);
     let consumer = builder.handler(endless).build();
-    let control = consumer.control();
-    rig.start(consumer.run());
+    let control = rig.begin(consumer);
     assert!(rig.advance(seconds(1)).is_none());
 
     control.stop(Plan::default());

@@ -24,6 +24,13 @@ fn full_table(count: usize, lease_max: Duration) -> (LeaseTable<Message>, Vec<Ha
     (table, handles)
 }
 
+/// A table of which the first part of a batch is gathered, at 6 s.
+fn gathering_table(count: usize) -> (LeaseTable<Message>, Vec<Handle>) {
+    let (mut table, handles) = full_table(count, LEASE * 100);
+    begin(&mut table, at(6));
+    (table, handles)
+}
+
 /// Gathers the first part of a batch.
 fn begin(table: &mut LeaseTable<Message>, now: Instant) {
     let first = table.poll(now);
@@ -44,10 +51,13 @@ fn next(table: &mut LeaseTable<Message>, now: Instant) -> (Option<ExtendBatch>, 
     }
 }
 
+/// Whose leases a batch extends, in the order of their handles.
 fn handles_of(batch: Option<ExtendBatch>) -> Vec<Handle> {
     let batch = batch.expect("a batch");
     assert_eq!(batch.members.len(), batch.extensions.len());
-    batch.members.iter().map(|member| member.handle).collect()
+    let mut handles: Vec<_> = batch.members.iter().map(|member| member.handle).collect();
+    handles.sort_unstable();
+    handles
 }
 
 #[test]
@@ -83,8 +93,7 @@ fn an_extension_counts_from_when_it_is_sent() {
 
 #[test]
 fn a_lease_that_is_settled_lost_or_forgotten_leaves_the_batch_before_it_is_sent() {
-    let (mut table, handles) = full_table(COUNT_MAX + 3, LEASE * 100);
-    begin(&mut table, at(6));
+    let (mut table, handles) = gathering_table(COUNT_MAX + 3);
 
     let settling = table.settle(handles[0]).expect("a lease");
     assert!(!settling.is_extending, "nothing of it is on its way");
@@ -92,15 +101,12 @@ fn a_lease_that_is_settled_lost_or_forgotten_leaves_the_batch_before_it_is_sent(
     table.remove(handles[2]);
     let (batch, _) = next(&mut table, at(6));
 
-    let mut members = handles_of(batch);
-    members.sort_unstable();
-    assert_eq!(members, handles[3..], "full all the same");
+    assert_eq!(handles_of(batch), handles[3..], "full all the same");
 }
 
 #[test]
 fn a_renamed_lease_is_extended_under_its_new_token_only() {
-    let (mut table, handles) = full_table(COUNT_MAX, LEASE * 100);
-    begin(&mut table, at(6));
+    let (mut table, handles) = gathering_table(COUNT_MAX);
 
     let second = LeaseToken::from("second");
     table.adopt(at(6), handles[0], (&second, 2), at(8));
@@ -120,22 +126,18 @@ fn a_renamed_lease_is_extended_under_its_new_token_only() {
 
 #[test]
 fn a_lease_that_leaves_and_comes_again_is_in_the_batch_once() {
-    let (mut table, handles) = full_table(COUNT_MAX, LEASE * 100);
-    begin(&mut table, at(6));
+    let (mut table, handles) = gathering_table(COUNT_MAX);
 
     let first = LeaseToken::from("first");
     table.adopt(at(6), handles[0], (&first, 1), at(10));
     let (batch, _) = next(&mut table, at(9));
 
-    let mut members = handles_of(batch);
-    members.sort_unstable();
-    assert_eq!(members, handles);
+    assert_eq!(handles_of(batch), handles);
 }
 
 #[test]
 fn a_lease_that_ends_before_the_batch_is_sent_is_lost_and_not_extended() {
-    let (mut table, handles) = full_table(COUNT_MAX, LEASE * 100);
-    begin(&mut table, at(6));
+    let (mut table, handles) = gathering_table(COUNT_MAX);
 
     let mut lost = Vec::new();
     loop {
@@ -173,8 +175,7 @@ fn what_is_gathered_waits_when_a_call_fails_meanwhile() {
 
 #[test]
 fn what_is_gathered_is_not_sent_when_the_broker_is_gone() {
-    let (mut table, handles) = full_table(COUNT_MAX, LEASE * 100);
-    begin(&mut table, at(6));
+    let (mut table, handles) = gathering_table(COUNT_MAX);
 
     table.stop_extending();
 
