@@ -31,6 +31,17 @@ impl Generation {
     fn is_clear(&self) -> bool {
         !self.ladder.is_unclear && !self.known.is_unsure
     }
+
+    /// How long ago its handler was started.
+    fn took(&self, time: Time) -> Duration {
+        time.now - self.started.now
+    }
+
+    /// Whether a step was due after `due`, and the consumer had the time to tell of it.
+    fn is_beyond(&self, due: Duration, time: Time) -> bool {
+        let stolen = time.stolen - self.started.stolen;
+        self.took(time) > due + stolen + SLACK
+    }
 }
 
 impl Checks {
@@ -75,7 +86,7 @@ impl Checks {
             }
             return Ok(());
         }
-        let took = time.now - generation.started.now;
+        let took = generation.took(time);
         if took < due && stolen_at < generation.started.now {
             let detail = format!("{key}: {rung:?} after {took:?}");
             return Err(Broken("timeout kept", detail));
@@ -97,9 +108,7 @@ impl Checks {
         let Some(timeout) = self.promises.timeout else {
             return Ok(());
         };
-        let stolen = time.stolen - generation.started.stolen;
-        let took = time.now - generation.started.now;
-        let is_beyond = |due: Duration| took > due + stolen + SLACK;
+        let is_beyond = |due: Duration| generation.is_beyond(due, time);
         let ladder = &generation.ladder;
         let has_verdict = matches!(end, End::Verdict(_));
         // One that a stop has cancelled is not timed any more.
@@ -107,6 +116,7 @@ impl Checks {
         let is_missed = is_beyond(timeout.total()) && !ladder.is_timed_out && has_verdict
             || is_beyond(timeout.soft) && ladder.overdue_at.is_none() && is_timed;
         if is_missed && generation.is_clear() {
+            let took = generation.took(time);
             let detail = format!("{id}: not told after {took:?}, came to {end:?}");
             return Err(Broken("timeout kept", detail));
         }
@@ -123,11 +133,10 @@ impl Checks {
         let Some(timeout) = self.promises.timeout else {
             return Ok(());
         };
-        let stolen = time.stolen - generation.started.stolen;
-        let took = time.now - generation.started.now;
-        let is_missed = took > timeout.total() + timeout.stuck + stolen + SLACK;
-        let is_told = generation.ladder.is_stuck;
-        if is_missed && !is_told && self.draining.is_none() && generation.is_clear() {
+        let is_due = generation.is_beyond(timeout.total() + timeout.stuck, time);
+        let is_missed = is_due && !generation.ladder.is_stuck && self.draining.is_none();
+        if is_missed && generation.is_clear() {
+            let took = generation.took(time);
             let detail = format!("{id}: not reported as stuck after {took:?}");
             return Err(Broken("timeout kept", detail));
         }
