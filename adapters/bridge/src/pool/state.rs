@@ -89,6 +89,9 @@ impl State {
     }
 
     pub(super) fn begin(&mut self, queued: &Queued, running: Running) {
+        // Under the lock: from now on it can be given up, and that is noted where it was begun.
+        let label = running.context.label_cow();
+        running.worker.begin_job(queued.id, label);
         self.busy += usize::from(!running.is_nested);
         self.running.insert(queued.id, running);
     }

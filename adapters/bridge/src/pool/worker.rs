@@ -137,7 +137,6 @@ pub(super) fn run_nested(lender: Arc<Lender>, queued: Queued) {
 
 fn run(lender: &Arc<Lender>, Queued { id, job }: Queued, permit: Option<Permit>) {
     let (shared, worker) = (lender.pool(), lender.worker());
-    worker.begin_job(id, job.context().label_cow());
     let (panicked, tell) = {
         let _acting = begin(Arc::clone(lender));
         job.run()

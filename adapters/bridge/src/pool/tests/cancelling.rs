@@ -11,8 +11,9 @@ use futures::FutureExt;
 use futures::executor::block_on;
 
 use super::{LONG, blocker, pool};
+use crate::inventory::announce;
 use crate::testing::{Dropped, Wakes, eventually};
-use crate::{BlockingError, BlockingPool, Cancelled, Limiter, ThreadState, inventory};
+use crate::{BlockingError, BlockingPool, Cancelled, Limiter, ThreadKind, ThreadState, inventory};
 
 #[test]
 fn a_given_up_job_ends_its_wait_at_once_and_keeps_its_thread_and_its_permit() {
@@ -51,6 +52,30 @@ fn a_given_up_job_ends_its_wait_at_once_and_keeps_its_thread_and_its_permit() {
     eventually("all is given back", || limiter.stats().held == 0);
     assert_eq!((pool.stats().abandoned, limiter.stats().abandoned), (0, 0));
     assert_eq!(pool.stats().finished, 2);
+}
+
+#[test]
+fn a_job_that_is_given_up_before_its_thread_has_run_a_line_of_it_is_shown_so() {
+    let pool = pool(1, 8);
+    let (release, blocker) = blocker(&pool);
+    let job = pool
+        .run("given up", |_| ())
+        .unwrap()
+        .abandon_on_cancel(true);
+    let worker = Arc::new(announce(ThreadKind::Pool, "own".to_owned(), "test".into()));
+    let id = job.cancel_token().id();
+    let queued = pool.shared.claim(id, &worker).expect("it has not begun");
+
+    job.cancel();
+    assert!(matches!(block_on(job), Err(BlockingError::Abandoned)));
+
+    let thread = worker.describe();
+    let shown = (thread.state, thread.job.as_deref());
+    assert_eq!(shown, (ThreadState::Abandoned, Some("given up")));
+    drop(queued);
+    pool.shared.finish(id, false, None);
+    drop(release);
+    blocker.wait().unwrap();
 }
 
 #[test]
