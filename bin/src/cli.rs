@@ -3,6 +3,7 @@
 //! Only shapes are checked here. Whether a target exists is for the commands, which know the
 //! config.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,16 +110,19 @@ pub struct ConfigArg {
 pub struct DemoArgs {
     /// How many hosts
     #[arg(long, default_value_t = 5, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(allow_negative_numbers = true, value_parser = whole::<u16>(1..=500))]
     pub hosts: u16,
     /// How many requests per time: 2/s, 30/m, 100/h
-    #[arg(long, default_value = "2/s", value_parser = Rate::parse)]
+    #[arg(long, default_value = "2/s")]
+    #[arg(allow_hyphen_values = true, value_parser = Rate::parse)]
     pub rate: Rate,
     /// How long requests are published
-    #[arg(long = "for", default_value = "30s", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", default_value = "30s", value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = duration::parse)]
     pub length: Duration,
     /// Makes the requests the same every time
     #[arg(long, value_name = "N")]
+    #[arg(allow_negative_numbers = true, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: Option<u64>,
     /// Add hosts that ignore SIGTERM, never come back or fail, and handlers that panic
     #[arg(long)]
@@ -174,7 +178,8 @@ pub struct RestartArgs {
     #[arg(long)]
     pub wait: bool,
     /// How long to wait
-    #[arg(long, default_value = "60s", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long, default_value = "60s", value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = duration::parse)]
     pub timeout: Duration,
 }
 
@@ -196,7 +201,7 @@ pub struct HistoryArgs {
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
     /// Only requests that ended since then or are still open: 1h, 7d, or 2026-01-31T09:30:00Z
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
     pub since: Option<Timestamp>,
 }
 
@@ -221,13 +226,16 @@ pub struct DemoPublishArgs {
     #[arg(long = "target", required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
     /// How many requests per time
-    #[arg(long, default_value = "2/s", value_parser = Rate::parse)]
+    #[arg(long, default_value = "2/s")]
+    #[arg(allow_hyphen_values = true, value_parser = Rate::parse)]
     pub rate: Rate,
     /// How long
-    #[arg(long = "for", default_value = "30s", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", default_value = "30s", value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = duration::parse)]
     pub length: Duration,
     /// Makes the requests the same every time
     #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(allow_negative_numbers = true, value_parser = whole::<u64>(0..=u64::MAX))]
     pub seed: u64,
 }
 
@@ -263,12 +271,24 @@ impl Rate {
     }
 }
 
+/// Reads a whole number that is one of `range`, and otherwise says what is expected.
+pub(crate) fn whole<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        let (first, last) = (range.start(), range.end());
+        number.ok_or_else(|| format!("expected a whole number from {first} to {last}"))
+    }
+}
+
 fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment);
     }
     let ago = duration::parse(text)
-        .map_err(|error| format!("{error}, or a moment such as 2026-01-31T09:30:00Z"))?;
+        .map_err(|error| format!("{error}; a moment is written as 2026-01-31T09:30:00Z"))?;
     // Longer ago than time goes back means: everything.
     Ok(Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN))
 }

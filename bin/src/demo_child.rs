@@ -17,17 +17,21 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use signal_hook::consts::SIGTERM;
 
+use crate::cli::whole;
+
 /// What the child is told.
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Args {
     /// The port of 127.0.0.1 to answer on
     #[arg(long)]
+    #[arg(allow_negative_numbers = true, value_parser = whole::<u16>(0..=u16::MAX.into()))]
     pub port: u16,
     /// Do not end by SIGTERM
     #[arg(long)]
     pub ignore_term: bool,
     /// Be well for this many starts, and then broken
     #[arg(long, value_name = "N", requires = "marker")]
+    #[arg(allow_negative_numbers = true, value_parser = whole::<u64>(0..=u64::MAX))]
     pub fail_after_starts: Option<u64>,
     /// The file that counts the starts; an absolute path
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,8 @@
 //! cargo run --release -p mayhem-sim-runner -- --replay 1234
 //! ```
 
+mod reading;
+
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, value_parser};
+use clap::Parser;
 use mayhem_sim::{Simulation, Tape, attempt};
 use mayhem_sim_runner::{
     Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, say, shrink_seed,
@@ -26,13 +28,13 @@ use serde_json::{Map, Value, json};
 #[command(max_term_width = 100)]
 struct Cli {
     /// Fixed seeds, such as 0..2000, before any random ones.
-    #[arg(long, allow_hyphen_values = true, value_parser = parse_seeds)]
+    #[arg(long, allow_hyphen_values = true, value_parser = reading::seeds)]
     seeds: Option<Range<u64>>,
     /// Random seeds for so many seconds.
-    #[arg(long, allow_negative_numbers = true, value_parser = parse_seconds)]
+    #[arg(long, allow_negative_numbers = true, value_parser = reading::seconds)]
     seconds: Option<Duration>,
     /// Random seeds for so many hours.
-    #[arg(long, allow_negative_numbers = true, value_parser = parse_hours)]
+    #[arg(long, allow_negative_numbers = true, value_parser = reading::hours)]
     #[arg(conflicts_with = "seconds")]
     hours: Option<Duration>,
     /// Run one seed or one tape again, and print what happens; a tape may be in a file.
@@ -42,10 +44,10 @@ struct Cli {
     #[arg(long, value_name = "PROGRAM")]
     same_as: Option<PathBuf>,
     /// Messages per life, in place of a draw.
-    #[arg(long, value_parser = value_parser!(u64).range(1..))]
-    messages: Option<u64>,
+    #[arg(long, allow_negative_numbers = true, value_parser = reading::count::<NonZero<u64>>)]
+    messages: Option<NonZero<u64>>,
     /// How many threads; as many as there are cores unless given.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = reading::count::<NonZero<usize>>)]
     threads: Option<NonZero<usize>>,
     /// Have the handlers ack without having done anything, now and then.
     #[arg(long)]
@@ -55,8 +57,8 @@ struct Cli {
     #[arg(long)]
     bugs: bool,
     /// Look for the one that the environment names, within so many seeds.
-    #[arg(long, hide = true)]
-    hunt: Option<u64>,
+    #[arg(long, hide = true, value_parser = reading::count::<NonZero<u64>>)]
+    hunt: Option<NonZero<u64>>,
     /// Print the totals as one JSON object.
     #[arg(long)]
     json: bool,
@@ -67,14 +69,14 @@ fn main() -> ExitCode {
     hush();
     let life = Life {
         has_canary: cli.canary,
-        messages: cli.messages,
+        messages: cli.messages.map(NonZero::get),
         ..Life::default()
     };
     if let Some(what) = &cli.replay {
         return replay(what, life);
     }
     if let Some(budget) = cli.hunt {
-        hunt(budget);
+        hunt(budget.get());
         return ExitCode::SUCCESS;
     }
     let outcome = match &cli.same_as {
@@ -352,39 +354,6 @@ fn random_seed() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     1_000_000 + since.as_secs() % 1_000_000_000 * 1_000
-}
-
-fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let range = match text.split_once("..") {
-        Some((first, end)) => first.parse().ok().zip(end.parse().ok()),
-        None => text
-            .parse()
-            .ok()
-            .map(|seed: u64| (seed, seed.saturating_add(1))),
-    };
-    match range {
-        Some((first, end)) if first < end => Ok(first..end),
-        Some(_) => Err("there is no seed in it: the first comes first, as in 0..2000".to_owned()),
-        None => Err("expected a seed, as 7, or a range of them, as 0..2000".to_owned()),
-    }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    parse_time(text, 1.0, "seconds")
-}
-
-fn parse_hours(text: &str) -> Result<Duration, String> {
-    parse_time(text, 3_600.0, "hours")
-}
-
-fn parse_time(text: &str, unit_seconds: f64, unit: &str) -> Result<Duration, String> {
-    let time = text.parse::<f64>().ok().filter(|count| *count > 0.0);
-    let time = time.map(|count| Duration::try_from_secs_f64(count * unit_seconds));
-    match time {
-        Some(Ok(time)) => Ok(time),
-        Some(Err(_)) => Err(format!("so many {unit} are more than there are")),
-        None => Err(format!("expected a number of {unit} above 0")),
-    }
 }
 
 /// What a run without arguments runs.

@@ -22,8 +22,10 @@ fn wrong_usage_is_told_in_one_line_and_nothing_is_run() {
         (["--hours", "-1"], "expected a number of hours above 0"),
         (["--hours", "nan"], "expected a number of hours above 0"),
         (["--hours", "1e30"], "more than there are"),
-        (["--threads", "0"], "invalid value '0' for '--threads"),
-        (["--messages", "0"], "0 is not in 1.."),
+        (["--threads", "0"], "expected a whole number above 0"),
+        (["--threads", "-1"], "expected a whole number above 0"),
+        (["--messages", "0"], "expected a whole number above 0"),
+        (["--messages", "many"], "expected a whole number above 0"),
         (["--replay", "no.tape"], "neither a seed, nor a file"),
     ] {
         let output = run(&arguments);
