@@ -13,6 +13,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_core::Instant;
 
 use crate::SimClock;
+use crate::guarded::Hold;
 use crate::hang::{Hang, Violation};
 use crate::hazards::Hazards;
 use crate::tape::{Dice, Tape};
@@ -52,6 +53,16 @@ pub struct Simulation {
     /// Each is taken out while it is polled.
     tasks: RefCell<BTreeMap<TaskId, Option<LocalBoxFuture<'static, ()>>>>,
     watch: RefCell<Option<Box<dyn FnMut()>>>,
+    /// What is held while it runs, by its place.
+    held: RefCell<Vec<(Place, Arc<dyn Hold>)>>,
+}
+
+/// Which of the locks comes first, for all threads: under it those that follow are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Broker,
+    Checker,
+    Store,
 }
 
 impl Simulation {
@@ -88,6 +99,7 @@ impl Simulation {
             seed,
             tasks: RefCell::default(),
             watch: RefCell::default(),
+            held: RefCell::default(),
         }
     }
 
@@ -163,6 +175,13 @@ impl Simulation {
         Arc::clone(&self.world)
     }
 
+    /// Has `what` held by the thread that runs this, for as long as it does.
+    pub(crate) fn hold(&self, place: Place, what: Arc<dyn Hold>) {
+        let mut held = self.held.borrow_mut();
+        held.push((place, what));
+        held.sort_by_key(|(place, _)| *place);
+    }
+
     /// Starts a task under a name that a [`Hang`] will show; it may be `!Send`.
     ///
     /// It runs while [`run`](Self::run) does, and is kept between runs.
@@ -235,6 +254,9 @@ impl Simulation {
     /// ```
     pub fn run_until<T>(&self, horizon: Instant, main: impl Future<Output = T>) -> Result<T, Hang> {
         let mut main = pin!(main);
+        let held = self.held.borrow().clone();
+        let _held: Vec<_> = held.iter().map(|(_, what)| what.hold()).collect();
+        let _world = self.world.hold();
         self.world.add_main();
         // Whatever way this function is left, the executor forgets `main` with it.
         let _main_entry = MainEntry { world: &self.world };

@@ -59,6 +59,7 @@ pub mod contract;
 mod executor;
 mod explore;
 mod fingerprint;
+mod guarded;
 mod hang;
 mod hazards;
 mod store;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mayhem_core::{Clock, Instant};
 
+use crate::executor::Place;
 use crate::fingerprint::Map;
+use crate::guarded::Guarded;
 use crate::hazards::swarm_rate;
 use crate::{Dice, SimClock, Simulation};
 
@@ -50,7 +52,7 @@ pub struct SimStore {
     clock: SimClock,
     dice: Dice,
     settings: Arc<StoreSettings>,
-    rows: Arc<Mutex<Rows>>,
+    rows: Arc<Guarded<Rows>>,
 }
 
 /// A commit failed; whether it is durable is not known.
@@ -68,11 +70,13 @@ struct Rows {
 impl SimStore {
     /// Makes an empty store in the world of `sim`.
     pub fn new(sim: &Simulation, settings: StoreSettings) -> Self {
+        let rows = Arc::<Guarded<Rows>>::default();
+        sim.hold(Place::Store, rows.clone());
         Self {
             clock: sim.clock(),
             dice: sim.dice(),
             settings: Arc::new(settings),
-            rows: Arc::default(),
+            rows,
         }
     }
 
@@ -145,26 +149,23 @@ impl SimStore {
     /// Catches up with the clock, and looks or changes.
     fn visit<T>(&self, visit: impl FnOnce(&mut Rows, Instant) -> T) -> T {
         let now = self.clock.now();
-        let mut rows = self.lock();
-        while let Some(first) = rows.pending.first_entry()
-            && first.key().0 <= now
-        {
-            let at = first.key().0;
-            let key = first.remove();
-            rows.durable.entry(key).or_insert(at);
-        }
-        visit(&mut rows, now)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.with(|rows| {
+            while let Some(first) = rows.pending.first_entry()
+                && first.key().0 <= now
+            {
+                let at = first.key().0;
+                let key = first.remove();
+                rows.durable.entry(key).or_insert(at);
+            }
+            visit(rows, now)
+        })
     }
 }
 
 impl fmt::Debug for SimStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimStore")
-            .field("count", &self.lock().durable.len())
+            .field("count", &self.rows.with(|rows| rows.durable.len()))
             .finish_non_exhaustive()
     }
 }

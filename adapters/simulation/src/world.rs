@@ -1,14 +1,14 @@
 //! What the executor, the clock and the broker share: the time, the dice and who may run next.
 //!
 //! One lock guards all of it. Nothing foreign runs under it but the clone of a waker: wakers are
-//! collected first and woken, and futures dropped, after it is released.
+//! collected first and woken, and futures dropped, after the look.
 
 mod schedule;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use futures::task::FutureObj;
 use mayhem_core::Instant;
 
 use crate::fingerprint::Fingerprint;
+use crate::guarded::{Guarded, Held, Hold};
 use crate::hazards::{Hazards, Schedule};
 use crate::timers::{TimerSlot, Timers};
 use crate::{Dice, Violation};
@@ -32,7 +33,7 @@ impl TaskId {
 
 pub(crate) struct World {
     dice: Dice,
-    state: Mutex<State>,
+    state: Guarded<State>,
     /// Whether there is a violation, so that a look after each poll costs next to nothing.
     is_violated: AtomicBool,
     /// As `State::now` and `State::stolen`, which are asked for often.
@@ -82,7 +83,7 @@ impl World {
             stolen_nanos: AtomicU64::new(0),
             hash: AtomicU64::new(0),
             serial: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Guarded::new(State {
                 now: Instant::ZERO,
                 suspended: Duration::ZERO,
                 wall_offset: WALL_START,
@@ -97,11 +98,6 @@ impl World {
                 spawned: Vec::new(),
             }),
         })
-    }
-
-    /// A panicking task leaves the state whole: nothing foreign runs under the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -123,23 +119,26 @@ impl World {
     }
 
     pub(crate) fn set_hazards(&self, hazards: Hazards) {
-        self.lock().hazards = hazards;
+        self.state.with(|state| state.hazards = hazards);
     }
 
     /// The first violation counts.
     pub(crate) fn violate(&self, violation: Violation) {
-        self.lock().violation.get_or_insert(violation);
+        self.state.with(|state| {
+            state.violation.get_or_insert(violation);
+        });
         // Relaxed: everything happens on one thread.
         self.is_violated.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {
         let is_violated = self.is_violated.load(Ordering::Relaxed);
-        is_violated.then(|| self.lock().violation.clone()).flatten()
+        let violation = is_violated.then(|| self.state.with(|state| state.violation.clone()));
+        violation.flatten()
     }
 
     pub(crate) fn polls(&self) -> u64 {
-        self.lock().polls
+        self.state.with(|state| state.polls)
     }
 
     pub(crate) fn stolen(&self) -> Duration {
@@ -148,21 +147,21 @@ impl World {
     }
 
     pub(crate) fn suspended(&self) -> Duration {
-        self.lock().suspended
+        self.state.with(|state| state.suspended)
     }
 
     pub(crate) fn wall_offset(&self) -> i128 {
-        self.lock().wall_offset
+        self.state.with(|state| state.wall_offset)
     }
 
     pub(crate) fn set_wall_offset(&self, nanos: i128) {
-        self.lock().wall_offset = nanos;
+        self.state.with(|state| state.wall_offset = nanos);
     }
 
     /// Suspends the machine: time goes by, but not for a monotonic clock.
     pub(crate) fn suspend(&self, duration: Duration) {
         self.advance(duration);
-        self.lock().suspended += duration;
+        self.state.with(|state| state.suspended += duration);
     }
 
     /// Adds what happens now to the hash of everything.
@@ -179,10 +178,11 @@ impl World {
     }
 
     pub(crate) fn advance(&self, duration: Duration) {
-        let mut state = self.lock();
-        state.now = state.now + duration;
-        state.stolen += duration;
-        self.show(&state);
+        self.state.with(|state| {
+            state.now = state.now + duration;
+            state.stolen += duration;
+            self.show(state);
+        });
     }
 
     /// The name of a task or a timer; later ones are larger.
@@ -201,44 +201,44 @@ impl World {
         slot: &mut Option<TimerSlot>,
         waker: &Waker,
     ) -> bool {
-        let mut state = self.lock();
-        if deadline <= state.now {
-            return false;
-        }
-        let replaced = match *slot {
-            Some(slot) => state.timers.replace(slot, id, waker),
-            None => {
-                *slot = Some(state.timers.set(deadline, id, waker.clone()));
-                None
+        // Dropped after the look: dropping a waker may run foreign code.
+        let replaced = self.state.with(|state| {
+            if deadline <= state.now {
+                return None;
             }
-        };
-        drop(state);
-        // Dropped outside the lock: dropping a waker may run foreign code.
-        drop(replaced);
-        true
+            Some(match *slot {
+                Some(slot) => state.timers.replace(slot, id, waker),
+                None => {
+                    *slot = Some(state.timers.set(deadline, id, waker.clone()));
+                    None
+                }
+            })
+        });
+        replaced.is_some()
     }
 
     pub(crate) fn forget_timer(&self, id: u64, slot: TimerSlot) {
-        let forgotten = self.lock().timers.forget(slot, id);
         // As above.
-        drop(forgotten);
+        drop(self.state.with(|state| state.timers.forget(slot, id)));
     }
 
     pub(crate) fn add_task(&self, name: Option<&str>) -> TaskId {
         let id = TaskId(self.next_serial());
-        let mut state = self.lock();
         let name = name.map(str::to_owned);
-        let priority = self.draw_priority(&state);
-        state.add(id, name, priority);
+        self.state.with(|state| {
+            let priority = self.draw_priority(state);
+            state.add(id, name, priority);
+        });
         id
     }
 
     pub(crate) fn add_main(&self) {
-        let mut state = self.lock();
-        let is_nested = state.tasks.contains_key(&TaskId::MAIN);
-        assert!(!is_nested, "a simulation is run by one caller at a time");
-        let priority = self.draw_priority(&state);
-        state.add(TaskId::MAIN, Some("main".to_owned()), priority);
+        self.state.with(|state| {
+            let is_nested = state.tasks.contains_key(&TaskId::MAIN);
+            assert!(!is_nested, "a simulation is run by one caller at a time");
+            let priority = self.draw_priority(state);
+            state.add(TaskId::MAIN, Some("main".to_owned()), priority);
+        });
     }
 
     fn draw_priority(&self, state: &State) -> i64 {
@@ -250,37 +250,45 @@ impl World {
 
     pub(crate) fn spawn(&self, future: FutureObj<'static, ()>) {
         let id = self.add_task(None);
-        self.lock().spawned.push((id, future));
+        self.state.with(|state| state.spawned.push((id, future)));
     }
 
     pub(crate) fn take_spawned(&self) -> Vec<(TaskId, FutureObj<'static, ()>)> {
-        std::mem::take(&mut self.lock().spawned)
+        self.state.with(|state| std::mem::take(&mut state.spawned))
     }
 
     pub(crate) fn remove_task(&self, id: TaskId) {
-        let mut state = self.lock();
-        state.tasks.remove(&id);
-        state.runnable.retain(|runnable| *runnable != id);
+        self.state.with(|state| {
+            state.tasks.remove(&id);
+            state.runnable.retain(|runnable| *runnable != id);
+        });
     }
 
     /// Forgets every task but the one that is being run.
     pub(crate) fn forget_tasks(&self) {
-        let mut state = self.lock();
-        state.tasks.retain(|id, _| *id == TaskId::MAIN);
-        state.runnable.retain(|id| *id == TaskId::MAIN);
+        self.state.with(|state| {
+            state.tasks.retain(|id, _| *id == TaskId::MAIN);
+            state.runnable.retain(|id| *id == TaskId::MAIN);
+        });
     }
 
     pub(crate) fn task_names(&self) -> Vec<String> {
-        let state = self.lock();
         let name = |(TaskId(number), task): (&TaskId, &Task)| {
             let name = task.name.clone();
             name.unwrap_or_else(|| format!("task-{number}"))
         };
-        state.tasks.iter().map(name).collect()
+        self.state
+            .with(|state| state.tasks.iter().map(name).collect())
     }
 
     pub(crate) fn task_count(&self) -> usize {
-        self.lock().tasks.len()
+        self.state.with(|state| state.tasks.len())
+    }
+}
+
+impl Hold for World {
+    fn hold(&self) -> Held<'_> {
+        self.state.hold()
     }
 }
 

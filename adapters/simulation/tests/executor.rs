@@ -8,7 +8,7 @@ use futures::channel::oneshot;
 use futures::future::join_all;
 use futures::task::SpawnExt;
 use mayhem_core::{Clock, Instant};
-use mayhem_sim::{Hang, Simulation};
+use mayhem_sim::{Hang, SimBroker, SimSettings, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -160,4 +160,18 @@ fn one_seed_makes_one_trace_and_another_seed_another() {
     };
     assert_eq!(fingerprint(1), fingerprint(1));
     assert_ne!(fingerprint(1), fingerprint(2));
+}
+
+#[test]
+fn another_thread_has_its_answer_when_the_run_is_over() {
+    let sim = Simulation::new(9);
+    let broker = SimBroker::new(&sim, SimSettings::default());
+    broker.publish("hello");
+    let (asked, clock) = (broker.clone(), sim.clock());
+
+    let asks = async move { std::thread::spawn(move || (asked.ids(), clock.monotonic())) };
+    let thread = sim.run(asks).expect("it waits for nothing");
+
+    let (ids, elapsed) = thread.join().expect("it has its answer");
+    assert_eq!((ids, elapsed), (broker.ids(), Duration::ZERO));
 }

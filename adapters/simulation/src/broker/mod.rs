@@ -12,7 +12,7 @@ mod shared;
 mod wire;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use mayhem_core::{
@@ -25,6 +25,8 @@ pub use self::facts::{Answer, CallStage, Fact, FactKind, Fate, SettleKind, Truth
 pub use self::settings::{Faults, SimSettings};
 use self::shared::Shared;
 use self::wire::{Batch, Wire};
+use crate::executor::Place;
+use crate::guarded::Guarded;
 use crate::world::World;
 use crate::{Dice, Simulation};
 
@@ -57,12 +59,14 @@ pub struct SimBroker {
 impl SimBroker {
     /// Makes an empty broker in the world of `sim`.
     pub fn new(sim: &Simulation, settings: SimSettings) -> Self {
-        Self::assemble(
+        let broker = Self::assemble(
             Arc::new(sim.clock()),
             Some(sim.world()),
             sim.dice(),
             settings,
-        )
+        );
+        sim.hold(Place::Broker, broker.shared.clone());
+        broker
     }
 
     /// Makes an empty broker on a clock of your choice: an in-memory broker for real executors.
@@ -78,7 +82,7 @@ impl SimBroker {
         dice: Dice,
         settings: SimSettings,
     ) -> Self {
-        let wire = Mutex::new(Wire::new(dice, settings.faults.clone()));
+        let wire = Guarded::new(Wire::new(dice, settings.faults.clone()));
         Self {
             shared: Arc::new(Shared {
                 clock,
@@ -233,7 +237,7 @@ impl Broker for SimBroker {
 
 impl fmt::Debug for SimBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open_count = self.shared.lock().ledger.open_count();
+        let open_count = self.shared.wire.with(|wire| wire.ledger.open_count());
         f.debug_struct("SimBroker")
             .field("open_count", &open_count)
             .finish_non_exhaustive()

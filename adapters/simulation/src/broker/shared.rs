@@ -1,6 +1,6 @@
 //! What all clones of a broker share: who looks, who waits and who is told.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use futures::channel::oneshot;
@@ -10,6 +10,7 @@ use mayhem_core::{BrokerError, Clock, Instant, Outcome, Pull, Received};
 use super::asked::Asked;
 use super::settings::SimSettings;
 use super::wire::{Batch, Wire};
+use crate::guarded::{Guarded, Held, Hold};
 use crate::world::World;
 
 pub(super) struct Shared {
@@ -17,14 +18,10 @@ pub(super) struct Shared {
     /// Where facts are added to the fingerprint; `None` outside a simulation.
     pub(super) world: Option<Arc<World>>,
     pub(super) settings: SimSettings,
-    pub(super) wire: Mutex<Wire>,
+    pub(super) wire: Guarded<Wire>,
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Catches up with the clock, looks or changes, and wakes whoever waits for a change.
     pub(super) fn visit<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> T {
         self.visit_seen(visit).0
@@ -32,17 +29,32 @@ impl Shared {
 
     /// As [`visit`](Self::visit); also the count of changes that this look has seen.
     pub(super) fn visit_seen<T>(&self, visit: impl FnOnce(&mut Wire, Instant) -> T) -> (T, u64) {
-        let mut wire = self.lock();
-        let now = self.clock.now();
-        let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
-        let ledger_before = wire.ledger.changes();
-        wire.catch_up(now);
-        let output = visit(&mut wire, now);
-        let Wire {
-            ledger, listener, ..
-        } = &mut *wire;
-        let facts = &ledger.facts()[facts_before..];
-        if let Some(listener) = listener
+        let (output, seen, waiting) = self.wire.with(|wire| {
+            let now = self.clock.now();
+            let (facts_before, changes_before) = (wire.ledger.facts().len(), wire.changes);
+            let ledger_before = wire.ledger.changes();
+            wire.catch_up(now);
+            let output = visit(wire, now);
+            self.tell(wire, facts_before);
+            let has_changed = wire.ledger.changes() != ledger_before;
+            wire.changes += u64::from(has_changed);
+            let waiting = if wire.changes == changes_before {
+                Vec::new()
+            } else {
+                wire.wakes += 1;
+                std::mem::take(&mut wire.waiting)
+            };
+            (output, wire.changes, waiting)
+        });
+        // Woken after the look: a waker is foreign code.
+        waiting.into_iter().for_each(Waker::wake);
+        (output, seen)
+    }
+
+    /// Tells whoever listens of the facts from a number on, and of what calls have come to.
+    fn tell(&self, wire: &mut Wire, first: usize) {
+        let facts = &wire.ledger.facts()[first..];
+        if let Some(listener) = &mut wire.listener
             && !facts.is_empty()
         {
             listener(facts);
@@ -50,29 +62,11 @@ impl Shared {
         if let Some(world) = &self.world {
             facts.iter().for_each(|fact| world.record(fact));
         }
-        let Wire {
-            call_stages,
-            call_listener,
-            ..
-        } = &mut *wire;
-        for (call, stage) in call_stages.drain(..) {
-            if let Some(listener) = call_listener {
+        for (call, stage) in wire.call_stages.drain(..) {
+            if let Some(listener) = &mut wire.call_listener {
                 listener(call, stage);
             }
         }
-        let has_changed = wire.ledger.changes() != ledger_before;
-        wire.changes += u64::from(has_changed);
-        let seen = wire.changes;
-        let waiting = if seen == changes_before {
-            Vec::new()
-        } else {
-            wire.wakes += 1;
-            std::mem::take(&mut wire.waiting)
-        };
-        drop(wire);
-        // Woken outside the lock: a waker is foreign code.
-        waiting.into_iter().for_each(Waker::wake);
-        (output, seen)
     }
 
     /// Waits until `look` finds what it looks for; it looks after every change of the truth.
@@ -89,26 +83,28 @@ impl Shared {
             let mut place = None;
             let changed = poll_fn(|cx| {
                 let waker = cx.waker();
-                let mut wire = self.lock();
-                if wire.changes != seen {
-                    return Poll::Ready(());
+                // Dropped after the look, as it is woken.
+                let replaced = self.wire.with(|wire| {
+                    if wire.changes != seen {
+                        return Err(Changed);
+                    }
+                    Ok(match place {
+                        Some((index, wakes)) if wakes == wire.wakes => {
+                            let present: &mut Waker = &mut wire.waiting[index];
+                            let is_new = !present.will_wake(waker);
+                            is_new.then(|| std::mem::replace(present, waker.clone()))
+                        }
+                        _ => {
+                            place = Some((wire.waiting.len(), wire.wakes));
+                            wire.waiting.push(waker.clone());
+                            None
+                        }
+                    })
+                });
+                match replaced {
+                    Ok(_) => Poll::Pending,
+                    Err(Changed) => Poll::Ready(()),
                 }
-                let replaced = match place {
-                    Some((index, wakes)) if wakes == wire.wakes => {
-                        let present: &mut Waker = &mut wire.waiting[index];
-                        let is_new = !present.will_wake(waker);
-                        is_new.then(|| std::mem::replace(present, waker.clone()))
-                    }
-                    _ => {
-                        place = Some((wire.waiting.len(), wire.wakes));
-                        wire.waiting.push(waker.clone());
-                        None
-                    }
-                };
-                drop(wire);
-                // Dropped outside the lock, as it is woken.
-                drop(replaced);
-                Poll::Pending
             });
             match next {
                 Some(next) => {
@@ -184,5 +180,14 @@ impl Shared {
         if let Some(end) = end {
             self.clock.sleep_until(end).await;
         }
+    }
+}
+
+/// The truth is another than it was.
+struct Changed;
+
+impl Hold for Shared {
+    fn hold(&self) -> Held<'_> {
+        self.wire.hold()
     }
 }

@@ -28,7 +28,7 @@ use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::mem::discriminant;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mayhem_core::{
     Broker, Clock, Control, Delivery, Event, Instant, MessageId, Plan, Report, Verdict,
@@ -37,6 +37,8 @@ use mayhem_core::{
 pub use self::checks::Promises;
 use self::checks::{Checks, Start};
 pub use self::invariants::INVARIANTS;
+use crate::executor::Place;
+use crate::guarded::Guarded;
 use crate::world::World;
 use crate::{SimBroker, SimClock, Simulation, Violation};
 
@@ -73,7 +75,7 @@ use crate::{SimBroker, SimClock, Simulation, Violation};
 pub struct Checker {
     world: Arc<World>,
     clock: SimClock,
-    checks: Arc<Mutex<Checks>>,
+    checks: Arc<Guarded<Checks>>,
 }
 
 /// Work of a delivery that goes on after its handler; tells the checker when it is dropped.
@@ -87,12 +89,16 @@ pub struct Hold {
 impl Checker {
     /// Watches `broker` from now on, in place of whoever listened to it before.
     pub fn new(sim: &Simulation, broker: &SimBroker) -> Self {
+        let checks = Checks {
+            extend_count_max: broker.caps().extend_count_max,
+            ..Checks::default()
+        };
         let checker = Self {
             world: sim.world(),
             clock: sim.clock(),
-            checks: Arc::default(),
+            checks: Arc::new(Guarded::new(checks)),
         };
-        checker.lock().extend_count_max = broker.caps().extend_count_max;
+        sim.hold(Place::Checker, checker.checks.clone());
         let listener = checker.clone();
         broker.on_facts(move |facts| {
             listener.check(|checks, now| facts.iter().try_for_each(|fact| checks.fact(fact, now)));
@@ -215,7 +221,8 @@ impl Checker {
 
     /// What must hold when the broker is told of an ack that counts: that the effect is safe.
     pub fn before_ack(&self, is_safe: impl FnMut(&MessageId) -> bool + Send + 'static) {
-        self.lock().is_safe = Some(Box::new(is_safe));
+        self.checks
+            .with(|checks| checks.is_safe = Some(Box::new(is_safe)));
     }
 
     /// Has the run end because of a promise of the scenario's own.
@@ -233,12 +240,12 @@ impl Checker {
             now: self.clock.now(),
             stolen: self.clock.stolen(),
         };
-        let mut checks = self.lock();
-        if checks.stolen_at.stolen != time.stolen {
-            checks.stolen_at = time;
-        }
-        let broken = check(&mut checks, time);
-        drop(checks);
+        let broken = self.checks.with(|checks| {
+            if checks.stolen_at.stolen != time.stolen {
+                checks.stolen_at = time;
+            }
+            check(checks, time)
+        });
         if let Err(Broken(invariant, detail)) = broken {
             self.world.violate(Violation {
                 invariant,
@@ -246,10 +253,6 @@ impl Checker {
                 at: time.now,
             });
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Checks> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,27 +24,28 @@ pub(crate) enum Next {
 impl World {
     /// What is next, after a task was polled that `waits`, if it does.
     pub(crate) fn next(self: &Arc<Self>, waits: Option<TaskId>) -> Next {
-        let mut state = self.lock();
-        if let Some(id) = waits {
-            self.wake_for_nothing(&mut state, id);
-        }
-        if !state.spawned.is_empty() {
-            return Next::Add(std::mem::take(&mut state.spawned));
-        }
-        if let Some(due) = self.take_due(&mut state) {
-            return Next::Wake(due);
-        }
-        match self.pick(&mut state) {
-            Some((id, waker)) => Next::Poll(id, waker),
-            None => Next::Nothing,
-        }
+        self.state.with(|state| {
+            if let Some(id) = waits {
+                self.wake_for_nothing(state, id);
+            }
+            if !state.spawned.is_empty() {
+                return Next::Add(std::mem::take(&mut state.spawned));
+            }
+            if let Some(due) = self.take_due(state) {
+                return Next::Wake(due);
+            }
+            match self.pick(state) {
+                Some((id, waker)) => Next::Poll(id, waker),
+                None => Next::Nothing,
+            }
+        })
     }
 
     /// Wakes those whose timers are due.
     pub(crate) fn wake(&self, mut due: Vec<Waker>) {
         due.drain(..).for_each(Waker::wake);
         // Its memory is used again.
-        self.lock().due = due;
+        self.state.with(|state| state.due = due);
     }
 
     /// Now and then makes a task that is waiting runnable for no reason, as executors may.
@@ -148,14 +149,12 @@ struct TaskWaker {
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        let mut state = self.world.lock();
-        if state
-            .tasks
-            .get(&self.id)
-            .is_some_and(|task| task.poll == self.poll)
-        {
-            state.make_runnable(self.id);
-        }
+        self.world.state.with(|state| {
+            let task = state.tasks.get(&self.id);
+            if task.is_some_and(|task| task.poll == self.poll) {
+                state.make_runnable(self.id);
+            }
+        });
     }
 }
 
