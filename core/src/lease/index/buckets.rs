@@ -50,8 +50,8 @@ impl Buckets {
 
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mask = self.buckets.len() - 1;
-        let mut position = hash as usize & mask;
-        // Ends: only so many entries were passed on.
+        let home = hash as usize & mask;
+        let mut position = home;
         loop {
             let bucket = &self.buckets[position];
             for place in bits(bucket.matches(hash)) {
@@ -64,6 +64,10 @@ impl Buckets {
                 return None;
             }
             position = (position + 1) & mask;
+            // In time every bucket may come to have passed one on.
+            if position == home {
+                return None;
+            }
         }
     }
 
@@ -101,6 +105,9 @@ impl Buckets {
                 return false;
             }
             position = (position + 1) & mask;
+            if position == home {
+                return false;
+            }
         }
         self.len -= 1;
         let mut passed = home;

@@ -69,6 +69,33 @@ fn random_histories_agree_with_a_map_while_it_grows() {
 }
 
 #[test]
+fn a_search_ends_where_every_bucket_has_passed_one_on() {
+    let (count, mut slots) = (4, 0..);
+    let mut buckets = Buckets::new(count as usize);
+    // One that is passed on from each, to where it takes a place itself; the others go again.
+    for home in 0..count {
+        let room = if home == 0 { 7 } else { 6 };
+        let others: Vec<u32> = slots.by_ref().take(room).collect();
+        for slot in &others {
+            buckets.insert(home, *slot);
+        }
+        buckets.insert(home, slots.next().unwrap_or_default());
+        for slot in &others {
+            assert!(buckets.remove(home, *slot));
+        }
+    }
+    assert_eq!(buckets.len(), 4);
+
+    for hash in 0..count {
+        assert_eq!(buckets.find(hash + count, |_| true), None);
+        assert!(!buckets.remove(hash + count, 99));
+    }
+    for home in 0..count {
+        assert!(buckets.find(home, |_| true).is_some());
+    }
+}
+
+#[test]
 fn no_insertion_moves_more_than_a_few_entries() {
     let mut index = Index::new();
     let mut rng = Rng::with_seed(0);
