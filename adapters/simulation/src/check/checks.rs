@@ -86,8 +86,8 @@ pub(super) struct Checks {
     pub(super) is_safe: Option<IsSafe>,
     /// Which consumers have crashed.
     pub(super) crashed: Vec<u32>,
-    /// How many messages are under leases of those that have not.
-    pub(super) leased: i64,
+    /// How many leases were given to this consumer and have not ended.
+    pub(super) leased: u64,
     /// The leases of deliveries that were handed over and not told of yet, and their bytes.
     pub(super) arrived: VecDeque<(LeaseToken, usize)>,
     pub(super) calls: [Calls; 3],
@@ -191,6 +191,8 @@ pub(super) struct Lease {
     pub(super) life: u32,
     /// Whether it was handed over with half of its time left.
     pub(super) is_fresh: bool,
+    /// Whether the broker has seen its end.
+    pub(super) has_ended: bool,
     /// As the consumer was told.
     pub(super) attempt: u32,
     pub(super) delivered_at: Instant,

@@ -44,7 +44,7 @@ impl Checks {
                 self.set_until(fact, Some(*until));
             }
             (FactKind::Settled(kind), Some(token)) => {
-                self.leased -= i64::from(self.is_counted(token));
+                self.lease_ended(token);
                 self.set_until(fact, None);
                 if *kind == SettleKind::Ack
                     && let Some(is_safe) = self.is_safe.as_mut()
@@ -55,7 +55,7 @@ impl Checks {
             }
             (FactKind::Expired, Some(token)) => {
                 let is_counted = self.is_counted(token);
-                self.leased -= i64::from(is_counted);
+                self.lease_ended(token);
                 let until = self.set_until(fact, None);
                 if until == Some(fact.at) {
                     self.ran_out(fact, token, time)?;
@@ -87,6 +87,12 @@ impl Checks {
         let message = self.messages.get_or_default(&fact.id);
         message.was_let_go |= !is_fresh;
         !message.was_let_go
+    }
+
+    fn lease_ended(&mut self, token: &LeaseToken) {
+        let lease = self.leases.get_or_default(token);
+        lease.has_ended = true;
+        self.leased -= u64::from(lease.life == self.life);
     }
 
     /// Whether a lease was given to a consumer that has not crashed.

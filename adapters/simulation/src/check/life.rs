@@ -17,7 +17,6 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            leased,
             crashed,
             stolen_at,
             hooks,
@@ -30,7 +29,6 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            leased,
             crashed,
             stolen_at,
             hooks,
@@ -261,7 +259,6 @@ impl Checks {
     pub(super) fn crashed(&mut self) {
         self.is_closed = true;
         self.hooks.clear();
-        self.leased = 0;
         self.crashed.push(self.life);
     }
 
@@ -356,11 +353,28 @@ impl Checks {
                 return Err(Broken("stop in time", detail));
             }
         }
-        let totals = &report.totals;
-        let is_orderly = self.promises.is_honest && totals.expired + totals.abandoned == 0;
-        // With a limit in bytes, what the broker had leased may not have been asked for.
-        if is_orderly && self.leased > 0 && !self.promises.is_limited_by_bytes() {
-            return Err(Broken("nothing held", format!("{} are", self.leased)));
+        let is_orderly = self.promises.is_honest && report.totals.abandoned == 0;
+        if is_orderly && self.leased > 0 {
+            return self.check_held();
+        }
+        Ok(())
+    }
+
+    /// After a stop in order the broker has no lease of this consumer, except where an extension
+    /// has come in time for the broker, and its answer too late for the consumer.
+    fn check_held(&self) -> Result<(), Broken> {
+        let leases = self.leases.iter();
+        for (token, _) in leases.filter(|(_, it)| it.life == self.life && !it.has_ended) {
+            let id = token.as_str().rsplit_once('/').map(|(id, _)| id.into());
+            let message = id.and_then(|id: MessageId| self.messages.get(&id));
+            let known = message.and_then(|it| it.generation(token));
+            let known = known.map(|it| &it.known);
+            let is_lost =
+                known.is_some_and(|it| it.is_unsure || (it.is_lost && it.token == *token));
+            if !is_lost {
+                let detail = format!("{} under lease, {}", self.leased, token.as_str());
+                return Err(Broken("nothing held", detail));
+            }
         }
         Ok(())
     }
