@@ -46,6 +46,11 @@ pub fn hunt_all(mut told: impl FnMut(&Hunted)) -> io::Result<Vec<Hunted>> {
     Ok(hunted)
 }
 
+/// The names of the bugs that are planted.
+pub fn bugs() -> impl Iterator<Item = &'static str> {
+    BUGS.iter().map(|(name, _)| *name)
+}
+
 /// Looks for the bug that is planted in this process; what it prints is what [`hunt_all`] reads.
 pub fn hunt(budget: u64) {
     let search = Search {
@@ -137,6 +142,7 @@ const BUGS: &[(&str, u64)] = &[
     ("unstarted messages kept at stop", BUDGET),
     ("source left open at stop", BUDGET),
     ("late arrivals not awaited", BUDGET),
+    ("late arrivals dropped where bytes are limited", BUDGET),
     ("closed before the answers", BUDGET),
     ("cancel without a wake", BUDGET),
     ("cancelled handler goes on", BUDGET),

@@ -21,7 +21,7 @@ mod settings;
 mod stopper;
 mod totals;
 
-pub use bugs::{Hunted, hunt, hunt_all};
+pub use bugs::{Hunted, bugs, hunt, hunt_all};
 pub use life::{Life, live};
 pub use output::{hush, say};
 pub use search::{Failed, Search, run_seed, shrink_seed};
