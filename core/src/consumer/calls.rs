@@ -13,10 +13,11 @@ use futures::future::{self, BoxFuture};
 
 use super::engine::{Engine, drop_quietly};
 use crate::fan_out::describe;
-use crate::isolate::{Isolated, poll_isolated};
+use crate::isolate::{Isolated, panic_message, poll_isolated};
 use crate::lease::{ExtendBatch, Member};
 use crate::{
-    Backoff, BrokerCall, BrokerError, Event, Failure, Instant, Jitter, Outcome, Settlement,
+    Backoff, Broker, BrokerCall, BrokerError, Caps, Event, Failure, Instant, Jitter, Outcome,
+    Settlement,
 };
 
 /// What a call came to.
@@ -45,6 +46,12 @@ struct Call<'a> {
     useless: Instant,
     /// Of extensions, when they were sent and when the first of the leases would have ended.
     extends: Option<(Instant, Instant)>,
+}
+
+/// What the broker can do, or the message of its panic.
+pub(super) fn ask_caps(broker: &dyn Broker) -> Result<Caps, String> {
+    // Unwind safe: nothing of ours is left half done.
+    catch_unwind(AssertUnwindSafe(|| broker.caps())).map_err(panic_message)
 }
 
 /// Makes a call; if that panics, so does the first poll.
@@ -202,6 +209,14 @@ impl Engine<'_> {
         self.hasten(now);
     }
 }
+
+/// Of a broker that cannot say what it can do, and is not asked for anything.
+pub(super) const NO_CAPS: Caps = Caps {
+    settle_count_max: 0,
+    extend_count_max: 0,
+    nack_delay: false,
+    confirmed_ack: false,
+};
 
 /// How failed calls are spaced.
 const CALL_BACKOFF: Backoff = Backoff {

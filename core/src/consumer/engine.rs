@@ -2,8 +2,7 @@
 //!
 //! Handlers stand in slots, and everything else that is asynchronous is polled with the waker of
 //! `run()` in every pass or stands in a `FuturesUnordered`, so that a wake costs as much as what
-//! woke. What is deliberately absent:
-//! locks held while anything of the user's runs.
+//! woke. What is deliberately absent: locks held while anything of the user's runs.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -20,7 +19,7 @@ use futures::stream::futures_unordered::IntoIter;
 
 use super::answers::Answers;
 use super::builder::Settings;
-use super::calls::Calls;
+use super::calls::{Calls, NO_CAPS, ask_caps};
 use super::delivering::{Delivering, Stage};
 use super::intake::Intake;
 use super::observing::Observing;
@@ -95,7 +94,8 @@ impl<'a> Engine<'a> {
         shared: Arc<Shared>,
         stops: Receiver<Plan>,
     ) -> Self {
-        let caps = broker.caps();
+        let asked = ask_caps(broker);
+        let caps = *asked.as_ref().unwrap_or(&NO_CAPS);
         let leases = LeaseSettings {
             lease: settings.lease,
             adaptive: settings.lease_range.clone(),
@@ -138,6 +138,10 @@ impl<'a> Engine<'a> {
             sleep: None,
         };
         engine.stats.concurrency = engine.handlers_max();
+        if let Err(message) = asked {
+            engine.intake.close_for_good();
+            engine.fail(Failure::BrokerPanicked(message));
+        }
         // Before the first handler, which may want to know.
         engine.shared.publish(engine.stats);
         engine

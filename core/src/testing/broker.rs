@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) receive_faults: VecDeque<Fault>,
     pub(crate) settle_faults: VecDeque<Fault>,
     pub(crate) extend_faults: VecDeque<Fault>,
+    /// Panics when it is asked for its caps.
+    pub(crate) caps_panic: bool,
     /// Never answers `Pull::Close`.
     pub(crate) close_hangs: bool,
     pub(crate) settled: Vec<(String, Settle, Outcome)>,
@@ -96,6 +98,7 @@ impl TestBroker {
             receive_faults: VecDeque::new(),
             settle_faults: VecDeque::new(),
             extend_faults: VecDeque::new(),
+            caps_panic: false,
             close_hangs: false,
             settled: Vec::new(),
             settle_batches: Vec::new(),
@@ -296,6 +299,7 @@ impl Broker for TestBroker {
     }
 
     fn caps(&self) -> Caps {
+        assert!(!self.with(|state| state.caps_panic), "a planned panic");
         self.with(|state| state.caps)
     }
 }

@@ -6,7 +6,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 
 use super::testing::{Fault, LocalSpawn, Rig, ack, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Failure, Plan, Verdict};
+use crate::{Clock, Delivery, Event, Failure, HookOutcome, Plan, Verdict};
 
 #[test]
 fn a_receive_that_fails_for_now_is_tried_again_after_a_while() {
@@ -53,6 +53,23 @@ fn a_broker_that_fails_for_good_stops_the_consumer_in_order() {
         assert!(is_named, "{:?}", report.error);
         assert_eq!(rig.clock.now().as_nanos(), 0, "nothing was waited for");
     }
+}
+
+#[test]
+fn a_panic_at_the_very_first_call_of_the_broker_is_a_failure_like_any_other() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a"]);
+    rig.broker.with(|state| state.caps_panic = true);
+    let hook = async { Ok(()) };
+    let consumer = rig.builder().after_stop("close", seconds(1), hook);
+
+    let report = rig.run(consumer.handler(ack).build().run());
+
+    let told = |message: &str| message.contains("a planned panic");
+    assert!(matches!(&report.error, Some(Failure::BrokerPanicked(it)) if told(it)));
+    assert_eq!((report.totals.received, rig.broker.left()), (0, 1));
+    assert_eq!(report.hooks[0].outcome, HookOutcome::Done);
+    assert_eq!(rig.broker.with(|state| state.receives), 0);
 }
 
 #[test]
