@@ -21,8 +21,8 @@ impl Delivery {
     /// as abandoned. If shielded work panics, an ack turns into a retry. It is polled by the
     /// consumer itself, in either mode of handlers, and must not block.
     ///
-    /// After the delivery has ended, or from a view of it kept elsewhere, nothing is started and
-    /// the result is [`ShieldError::Abandoned`].
+    /// Once the grace is over, or the delivery has ended and only a view of it was kept, nothing is
+    /// started and the result is [`ShieldError::Abandoned`].
     pub fn shield<F>(&self, future: F) -> Shielded<F::Output>
     where
         F: Future + Send + 'static,

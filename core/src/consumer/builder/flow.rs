@@ -66,8 +66,9 @@ impl<B, C, H> Builder<B, C, H> {
     /// broker; what follows when it has not succeeded, [`nacked_head`](Self::nacked_head) says. A
     /// redelivery that follows a lost lease or another consumer's nack is received when it comes.
     ///
-    /// Whoever waits longer than [`lease_max`](Self::lease_max) loses its lease like any other:
-    /// what may be in hand of one key, times what a handler takes, should fit into that.
+    /// Whoever waits for nearly as long as [`lease_max`](Self::lease_max) is handed back like any
+    /// other message, and has not succeeded either: what may be in hand of one key, times what a
+    /// handler takes, should fit into that.
     ///
     /// `key_of` is called by `run()` itself, once for each message; it must not block. If it panics
     /// that is a failed attempt of the message.
