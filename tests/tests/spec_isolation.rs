@@ -1,9 +1,12 @@
 //! One message's failure touches only that message; a failure of the service stops it in order.
 
 use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mayhem_core::{Delivery, Event, Failure, Instant, MessageId, Phase, Verdict};
+use mayhem_core::{
+    Consumer, Control, Delivery, Event, Failure, Instant, MessageId, Phase, Verdict,
+};
 use mayhem_sim::{Fate, Faults, SimSettings};
 use mayhem_tests::contract::Stage;
 
@@ -161,6 +164,63 @@ fn a_broker_that_breaks_stops_the_consumer_in_order() {
         .iter()
         .filter(|id| stage.broker.truth(id).fate == Fate::Acked);
     assert_eq!(acked.count(), 4);
+}
+
+#[test]
+fn who_watches_changes_nothing() {
+    let run = |seed, is_watched| {
+        let faults = Faults {
+            refused: 0.2,
+            reply_lost: 0.2,
+            duplicate: 0.2,
+            early_expiry: 0.1,
+            ..Faults::default()
+        };
+        let settings = SimSettings {
+            faults,
+            ..SimSettings::default()
+        };
+        let stage = Stage::with(seed, settings);
+        stage.publish(40);
+        stage.broker.finish();
+        let builder = Consumer::builder()
+            .broker(stage.broker.clone())
+            .clock(stage.clock.clone())
+            .concurrency(4)
+            .handler(async |delivery: &Delivery| {
+                stage.clock.sleep(40 * SECOND).await;
+                assert!(delivery.attempt() > 1, "planned");
+                Verdict::Ack
+            });
+        let report = if is_watched {
+            let watched = Arc::new(OnceLock::<Control>::new());
+            let watch = Arc::clone(&watched);
+            let consumer = builder.on_event(move |_| {
+                let control = watch.get().expect("set below");
+                assert!(control.metrics().stats.totals.received >= control.stats().totals.acked);
+                control.health();
+            });
+            let consumer = consumer.build();
+            watched.set(consumer.control()).expect("set once");
+            stage.sim.run(consumer.run())
+        } else {
+            stage.sim.run(builder.build().run())
+        };
+        (report.expect("it has an end").totals, stage.broker.facts())
+    };
+
+    for seed in 0..20 {
+        let (watched, alone) = (run(seed, true), run(seed, false));
+        assert_eq!(watched.0, alone.0, "seed {seed}");
+        assert!(
+            watched.1 == alone.1,
+            "seed {seed}: the broker saw a difference"
+        );
+        assert!(
+            watched.0.panicked > 0 && watched.0.extended > 0,
+            "seed {seed}"
+        );
+    }
 }
 
 #[test]

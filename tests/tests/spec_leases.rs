@@ -169,7 +169,7 @@ fn leases_survive_extensions_that_fail_for_a_while() {
 }
 
 #[test]
-fn a_thousand_leases_are_extended_in_few_calls() {
+fn a_thousand_leases_that_came_together_are_extended_at_a_few_instants() {
     let stage = stage(Faults::default());
     stage.publish(1_000);
     stage.broker.finish();
