@@ -98,7 +98,8 @@ impl Buckets {
             let mut matches = bits(bucket.matches(hash));
             let is_it = |place: &usize| bucket.slots[*place] == slot + 1;
             if let Some(place) = matches.find(is_it) {
-                bucket.slots[place] = 0;
+                // The hash as well: one that stays would be found, in vain, with the next like it.
+                (bucket.hashes[place], bucket.slots[place]) = (0, 0);
                 break;
             }
             if bucket.passed() == 0 {
