@@ -15,8 +15,10 @@ use crate::{BrokerCall, Delivery, Event, Instant, Phase, Pull, Received};
 /// The call of `receive` and what is to follow it.
 pub(super) struct Intake<'a> {
     source: Source,
-    /// What was received and not yet taken up.
-    received: std::vec::IntoIter<Received>,
+    /// The batch that was received last, until all of it is taken up.
+    received: Vec<Received>,
+    /// How many of those were taken up: what is left of them may be used again.
+    taken: usize,
     call: Option<Calling<'a, Vec<Received>>>,
     retry_at: Instant,
     failures: u32,
@@ -40,7 +42,8 @@ impl Intake<'_> {
     pub(super) fn new(flow: Flow) -> Self {
         Self {
             source: Source::default(),
-            received: Vec::new().into_iter(),
+            received: Vec::new(),
+            taken: 0,
             call: None,
             retry_at: Instant::ZERO,
             failures: 0,
@@ -66,7 +69,8 @@ impl Intake<'_> {
     /// Expects nothing any more, and takes up nothing of what has come.
     pub(super) fn forget(&mut self) {
         self.close_for_good();
-        self.received = Vec::new().into_iter();
+        self.received = Vec::new();
+        self.taken = 0;
     }
 
     /// Drops a call that waits for messages: the next one may be for something else.
@@ -78,18 +82,20 @@ impl Intake<'_> {
 
     /// Whether nothing will come any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.source == Source::Closed && self.received.len() == 0
+        self.source == Source::Closed && self.next().is_none()
     }
 
     /// The next message to take in.
     pub(super) fn next(&self) -> Option<&Received> {
-        self.received.as_slice().first()
+        self.received.get(self.taken)
     }
 
-    /// Gives back the room of a batch that was taken in: it may be a large one.
-    fn end_batch(&mut self) {
-        if self.received.len() == 0 {
-            self.received = Vec::new().into_iter();
+    /// Notes that the next message was taken in; gives back the room of a batch that was.
+    fn advance(&mut self) {
+        self.taken += 1;
+        if self.taken >= self.received.len() {
+            self.received = Vec::new();
+            self.taken = 0;
         }
     }
 
@@ -103,7 +109,7 @@ impl Engine<'_> {
     pub(super) fn poll_intake(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut is_busy = false;
         for _ in 0..CALLS_PER_PASS {
-            if self.intake.received.len() > 0 {
+            if self.intake.next().is_some() {
                 break;
             }
             if self.intake.call.is_none() {
@@ -211,7 +217,8 @@ impl Engine<'_> {
                 }
                 self.compact_waiting();
                 self.intake.flow.begin_batch();
-                self.intake.received = batch.into_iter();
+                self.intake.received = batch;
+                self.intake.taken = 0;
             }
             Answer::Retryable(error) => {
                 let mut failures = self.intake.failures;
@@ -241,19 +248,19 @@ impl Engine<'_> {
         if is_new || !self.merge(now, hash) {
             self.take_up(now, hash);
         } else {
-            drop(self.intake.received.next());
-            self.intake.end_batch();
+            self.intake.advance();
         }
         true
     }
 
     /// Takes up the next message, which is not in hand and whose id has this hash.
     fn take_up(&mut self, now: Instant, hash: IdHash) {
-        let Some(Received { message, deadline }) = self.intake.received.as_slice().first() else {
+        let is_running = self.stats.phase == Phase::Running;
+        let (load, taken) = (self.load(), self.intake.taken);
+        let Some(Received { message, deadline }) = self.intake.received.get_mut(taken) else {
             return;
         };
-        let is_running = self.stats.phase == Phase::Running;
-        let (load, bytes) = (self.load(), message.payload.len());
+        let bytes = message.payload.len();
         let is_too_much = is_running && self.intake.flow.is_too_much(load, bytes);
         let mut shed = is_too_much.then_some(Duration::ZERO);
         let mut key = Ok(None);
@@ -264,11 +271,8 @@ impl Engine<'_> {
             }
         }
         let (deadline, shared) = (*deadline, &self.shared);
-        let received = &mut self.intake.received;
         // Moved once, from where it lies to where it stays.
         let delivering = |handle, retired: Option<&mut Delivering>| {
-            let next = received.next().expect("it was looked at");
-            let message = next.message;
             if let Some(retired) = retired
                 && let Some(scope) = retired.delivery.reuse()
             {
@@ -282,7 +286,7 @@ impl Engine<'_> {
             })
         };
         let handle = self.table.insert(now, hash, deadline, delivering);
-        self.intake.end_batch();
+        self.intake.advance();
         self.stats.outstanding += 1;
         self.stats.bytes += bytes;
         self.stats.buffered += 1;
