@@ -98,14 +98,14 @@ impl Stopwatch {
         Self { is_coarse, lap }
     }
 
-    /// How much time has passed since the last lap.
-    pub(crate) fn lap(&mut self, clock: &dyn Clock) -> Duration {
+    /// How many nanoseconds have passed since the last lap.
+    pub(crate) fn lap(&mut self, clock: &dyn Clock) -> u64 {
         let now = if self.is_coarse {
             clock.now_coarse()
         } else {
             clock.now()
         };
-        now - std::mem::replace(&mut self.lap, now)
+        now.nanos_since(std::mem::replace(&mut self.lap, now))
     }
 }
 

@@ -39,6 +39,12 @@ impl Instant {
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
+
+    /// How many nanoseconds later this is; zero when it is not later. Cheaper than a [`Duration`],
+    /// which is made by a division.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 impl Add<Duration> for Instant {
@@ -62,7 +68,7 @@ impl Sub for Instant {
 
     /// How much later `self` is; zero when it is not later.
     fn sub(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos_since(earlier))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Observing {
 impl Engine<'_> {
     /// A handler starts for a message received then.
     pub(super) fn observe_start(&mut self, received: Instant) {
-        let waited = self.observing.now - received;
+        let waited = self.observing.now.nanos_since(received);
         if let Some(tally) = self.observing.queue_wait.add(waited) {
             self.shared.recorder.queue_wait.add_all(tally);
         }
@@ -34,7 +34,7 @@ impl Engine<'_> {
 
     /// The scope of a delivery has been left, or given up.
     pub(super) fn observe_end(&mut self, running: &Running) {
-        let took = self.observing.now - running.started;
+        let took = self.observing.now.nanos_since(running.started);
         if let Some(tally) = self.observing.handle.add(took) {
             self.record_handle(tally);
         }

@@ -8,7 +8,6 @@ use crate::clock::Stopwatch;
 use crate::handler::Finish;
 use crate::lease::Handle;
 use crate::slots::{Polled, Slots};
-use crate::time::nanos_of;
 use crate::{Delivery, Instant};
 
 impl Engine<'_> {
@@ -36,7 +35,7 @@ impl Engine<'_> {
                 let (slot, polled) = handlers.start(handle, start(delivery));
                 self.keep_end(handle, polled);
                 self.watch(now, handle, slot);
-                if is_inline && !self.time_poll(handle, watch).is_zero() {
+                if is_inline && self.time_poll(handle, watch) {
                     // A lease may have ended meanwhile.
                     now = self.shared.clock.now();
                     self.observing.now = now;
@@ -77,17 +76,25 @@ impl Engine<'_> {
         }
     }
 
-    /// Reports the poll that has just ended if it was a long one; returns how long it took.
-    fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> Duration {
-        let took = watch.lap(&*self.shared.clock);
-        let nanos = nanos_of(took);
+    /// Reports the poll that has just ended if it was a long one; returns whether it took any time
+    /// that can be seen.
+    #[inline]
+    fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> bool {
+        let nanos = watch.lap(&*self.shared.clock);
+        // Nearly always: most polls end within a tick of a coarse clock.
+        nanos > 0 && self.note_poll(handle, nanos)
+    }
+
+    #[cold]
+    fn note_poll(&mut self, handle: Handle, nanos: u64) -> bool {
         self.observing.slowest_poll = self.observing.slowest_poll.max(nanos);
+        let took = Duration::from_nanos(nanos);
         if took > self.shared.slow_poll
             && let Some(lease) = self.table.get(handle)
         {
             lease.owner.delivery.check_poll(took);
         }
-        took
+        true
     }
 
     pub(super) fn handle_finished(&mut self, now: Instant) -> bool {
@@ -106,7 +113,8 @@ impl Engine<'_> {
     }
 }
 
-/// How many steps one pass does to take messages up, which is one, and to start them, another.
+/// How many steps one pass does to take messages up, which is one, and to start them, another: what
+/// they have written is still in the nearest cache when it is looked at again.
 const STARTS_MAX: usize = 512;
 
 /// How many woken handlers are polled in one pass, or up to a word of 64 more.

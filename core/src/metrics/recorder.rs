@@ -190,8 +190,7 @@ impl Tally {
     }
 
     /// Adds one duration; returns what was added before, if that is to be recorded now.
-    pub(crate) fn add(&mut self, duration: Duration) -> Option<Self> {
-        let nanos = nanos_of(duration);
+    pub(crate) fn add(&mut self, nanos: u64) -> Option<Self> {
         if nanos == self.nanos {
             self.count += 1;
             return None;
