@@ -60,8 +60,14 @@ impl Cohorts {
     }
 
     /// Adds the lease in slot `index`, which is in no cohort, to that of `tick`, which `floor` or
-    /// `ceil` returned.
-    pub(super) fn add<T>(&mut self, tick: Tick, index: u32, leases: &mut Slab<Lease<T>>) {
+    /// `ceil` returned; returns the lease.
+    #[inline]
+    pub(super) fn add<'a, T>(
+        &mut self,
+        tick: Tick,
+        index: u32,
+        leases: &'a mut Slab<Lease<T>>,
+    ) -> &'a mut Lease<T> {
         let number = self.cohort_of(tick);
         let cohort = &mut self.cohorts[number as usize];
         let neighbour = Some(Neighbour::new(index));
@@ -73,13 +79,15 @@ impl Cohorts {
             Some(before) => place_mut(leases, before).after = neighbour,
         }
         // One by one: a place that is made first and then moved is waited for.
-        let place = &mut leases.at_mut(index).place;
-        place.cohort = number;
-        place.before = before;
-        place.after = None;
+        let lease = leases.at_mut(index);
+        lease.place.cohort = number;
+        lease.place.before = before;
+        lease.place.after = None;
+        lease
     }
 
     /// Takes a lease out of its place.
+    #[inline]
     pub(super) fn remove<T>(&mut self, place: Place, leases: &mut Slab<Lease<T>>) {
         let cohort = &mut self.cohorts[place.cohort as usize];
         cohort.count -= 1;

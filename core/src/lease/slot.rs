@@ -72,25 +72,10 @@ pub(super) struct Newer {
 }
 
 impl<T> Lease<T> {
-    /// Notes that it is in no queue; returns in which it was.
-    pub(super) fn leave_queues(&mut self, handle: Handle) -> Queues {
-        let wait = std::mem::take(&mut self.wait);
-        Queues {
-            timer: std::mem::replace(&mut self.timer, Timer::Off),
-            place: self.place,
-            wait,
-            key: (self.deadline, handle),
-        }
+    /// Whether it is in any queue.
+    pub(super) fn is_queued(&self) -> bool {
+        self.timer != Timer::Off || self.wait != Wait::No
     }
-}
-
-/// The queues that a lease is in.
-pub(super) struct Queues {
-    pub(super) timer: Timer,
-    pub(super) place: Place,
-    pub(super) wait: Wait,
-    /// Where it stands among those that wait.
-    pub(super) key: (Instant, Handle),
 }
 
 /// How far a lease has come that is to be extended, until its extension is sent.

@@ -135,7 +135,7 @@ impl<T: Leased> LeaseTable<T> {
             }
         }
         self.by_id.insert(hash, handle.index());
-        self.arm(now, handle, true);
+        self.arm_until((now, deadline), handle, true);
         handle
     }
 
@@ -194,8 +194,10 @@ impl<T: Leased> LeaseTable<T> {
             return false;
         };
         let (hash, received) = (lease.hash, lease.received);
-        let queues = lease.leave_queues(handle);
-        self.unlink(queues);
+        // Most have left their queues before.
+        if lease.is_queued() {
+            self.disarm(handle);
+        }
         // Not there if it was detached; a successor under its id has another slot.
         self.by_id.remove(hash, handle.index());
         if !self.detached.is_empty() {
@@ -257,8 +259,7 @@ impl<T: Leased> LeaseTable<T> {
     pub(crate) fn send(&mut self, handle: Handle) {
         if let Some(lease) = self.leases.get_mut(handle) {
             lease.stage = Stage::Sent;
-            let queues = lease.leave_queues(handle);
-            self.unlink(queues);
+            self.disarm(handle);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::extensions::ExtendBatch;
 use super::slab::Handle;
-use super::slot::{Leased, Queues, Stage, Timer, Wait};
+use super::slot::{Leased, Stage, Timer, Wait};
 use super::table::LeaseTable;
 use crate::Instant;
 
@@ -106,14 +106,17 @@ impl<T: Leased> LeaseTable<T> {
     /// Arms the renewal of a lease that has run since `since`; `is_first` says that this was not
     /// by an extension.
     pub(super) fn arm(&mut self, since: Instant, handle: Handle, is_first: bool) {
+        if let Some(lease) = self.leases.get(handle) {
+            self.arm_until((since, lease.deadline), handle, is_first);
+        }
+    }
+
+    /// What `arm` does, given since when and until when the lease runs.
+    pub(super) fn arm_until(&mut self, run: (Instant, Instant), handle: Handle, is_first: bool) {
         let count_max = self.settings.extend_count_max;
         if count_max == 0 {
             return self.arm_last(handle);
         }
-        let Some(lease) = self.leases.get(handle) else {
-            return;
-        };
-        let run = (since, lease.deadline);
         let tick = match self.spread.latest(run) {
             Some(tick) => tick,
             None => {
@@ -123,8 +126,8 @@ impl<T: Leased> LeaseTable<T> {
                     .choose(run, is_first, deadlines, renewals, (live, count_max))
             }
         };
-        self.renewals.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Renew;
+        let lease = self.renewals.add(tick, handle.index(), &mut self.leases);
+        lease.timer = Timer::Renew;
     }
 
     /// Arms the last timer but one of a lease that will not be extended any more.
@@ -134,8 +137,8 @@ impl<T: Leased> LeaseTable<T> {
         };
         let span = (lease.deadline - lease.received).min(self.settings.lease);
         let tick = self.lasts.floor(lease.deadline - span / ENDING);
-        self.lasts.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Last;
+        let lease = self.lasts.add(tick, handle.index(), &mut self.leases);
+        lease.timer = Timer::Last;
     }
 
     pub(super) fn arm_expiry(&mut self, handle: Handle) {
@@ -143,46 +146,37 @@ impl<T: Leased> LeaseTable<T> {
             return;
         };
         let tick = self.expiries.ceil(lease.deadline);
-        self.expiries.add(tick, handle.index(), &mut self.leases);
-        self.leases.at_mut(handle.index()).timer = Timer::Expire;
+        let lease = self.expiries.add(tick, handle.index(), &mut self.leases);
+        lease.timer = Timer::Expire;
     }
 
     /// Takes a lease out of every queue it is in.
     pub(super) fn disarm(&mut self, handle: Handle) {
-        if let Some(lease) = self.leases.get_mut(handle) {
-            let queues = lease.leave_queues(handle);
-            self.unlink(queues);
-        }
-    }
-
-    pub(super) fn stop_timer(&mut self, handle: Handle) {
-        if let Some(lease) = self.leases.get_mut(handle) {
-            let timer = std::mem::replace(&mut lease.timer, Timer::Off);
-            let queues = Queues {
-                timer,
-                place: lease.place,
-                wait: Wait::No,
-                key: (lease.deadline, handle),
-            };
-            self.unlink(queues);
-        }
-    }
-
-    pub(super) fn unlink(&mut self, queues: Queues) {
-        match queues.wait {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        match std::mem::take(&mut lease.wait) {
             Wait::No => {}
             Wait::Queued => {
-                self.waiting.remove(&queues.key);
+                self.waiting.remove(&(lease.deadline, handle));
             }
             Wait::Gathered => self.gathering.leave(),
         }
-        let place = queues.place;
-        match queues.timer {
-            Timer::Off => {}
-            Timer::Renew => self.renewals.remove(place, &mut self.leases),
-            Timer::Last => self.lasts.remove(place, &mut self.leases),
-            Timer::Expire => self.expiries.remove(place, &mut self.leases),
-        }
+        self.stop_timer(handle);
+    }
+
+    pub(super) fn stop_timer(&mut self, handle: Handle) {
+        let Some(lease) = self.leases.get_mut(handle) else {
+            return;
+        };
+        let place = lease.place;
+        let cohorts = match std::mem::replace(&mut lease.timer, Timer::Off) {
+            Timer::Off => return,
+            Timer::Renew => &mut self.renewals,
+            Timer::Last => &mut self.lasts,
+            Timer::Expire => &mut self.expiries,
+        };
+        cohorts.remove(place, &mut self.leases);
     }
 }
 
