@@ -95,9 +95,7 @@ impl Buckets {
         let mut position = home;
         loop {
             let bucket = &mut self.buckets[position];
-            let mut matches = bits(bucket.matches(hash));
-            let is_it = |place: &usize| bucket.slots[*place] == slot + 1;
-            if let Some(place) = matches.find(is_it) {
+            if let Some(place) = bits(places(&bucket.slots, slot + 1)).next() {
                 // The hash as well: one that stays would be found, in vain, with the next like it.
                 (bucket.hashes[place], bucket.slots[place]) = (0, 0);
                 break;

@@ -123,3 +123,18 @@ fn ids_that_differ_in_one_letter_or_in_length_spread() {
     // Of 10,100 among four billion about a hundredth of one is expected to collide.
     assert!(hashes.len() >= 10_097, "{}", hashes.len());
 }
+
+#[test]
+fn every_byte_of_an_id_and_its_length_count() {
+    let index = Index::new();
+    for len in 1..=40 {
+        let id = "a".repeat(len);
+        let hash = index.hash(&id);
+        assert_ne!(hash, index.hash(&id[1..]), "length {len}");
+        for place in 0..len {
+            let mut other = id.clone();
+            other.replace_range(place..=place, "b");
+            assert_ne!(hash, index.hash(&other), "length {len}, place {place}");
+        }
+    }
+}
