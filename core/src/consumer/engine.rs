@@ -366,6 +366,8 @@ impl Drop for Engine<'_> {
             drop_quietly(work);
         }
         drop_quietly(self.shared.close());
+        drop_quietly(self.settings.observer.take());
+        drop_quietly(self.order.take());
         self.publish(None);
     }
 }

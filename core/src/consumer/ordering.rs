@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::builder::Settings;
 use super::delivering::Stage;
-use super::engine::Engine;
+use super::engine::{Engine, drop_quietly};
 use super::shedding::Shed;
 use super::shutdown::STEPS_MAX;
 use crate::isolate::panic_message;
@@ -159,7 +159,9 @@ impl Engine<'_> {
     /// Ends all order, for nothing starts any more; returns who waited for somebody else.
     pub(super) fn end_order(&mut self) -> Option<Tails<Handle>> {
         self.stats.stalled_keys = 0;
-        self.order.take().map(|order| order.lanes.into_tails())
+        let Order { key_of, lanes, .. } = *self.order.take()?;
+        drop_quietly(key_of);
+        Some(lanes.into_tails())
     }
 
     /// Hands back those behind a message that is away, a part at a time; returns whether there

@@ -4,9 +4,9 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::task::{FutureObj, Spawn, SpawnError};
 
-use super::testing::{Fault, LocalSpawn, Rig, ack, millis, seconds, sleeper};
+use super::testing::{Fault, LocalSpawn, Rig, Touchy, ack, millis, seconds, sleeper};
 use crate::control::lock;
-use crate::{Clock, Delivery, Event, Failure, HookOutcome, Plan, Verdict};
+use crate::{Clock, Delivery, Event, Failure, HookOutcome, Message, Plan, Verdict};
 
 #[test]
 fn a_receive_that_fails_for_now_is_tried_again_after_a_while() {
@@ -70,6 +70,33 @@ fn a_panic_at_the_very_first_call_of_the_broker_is_a_failure_like_any_other() {
     assert_eq!((report.totals.received, rig.broker.left()), (0, 1));
     assert_eq!(report.hooks[0].outcome, HookOutcome::Done);
     assert_eq!(rig.broker.with(|state| state.receives), 0);
+}
+
+#[test]
+fn an_observer_and_a_function_for_keys_may_panic_as_they_are_dropped() {
+    for is_stopped in [false, true] {
+        let mut rig = Rig::new();
+        rig.broker.publish(["a", "b"]);
+        let (observing, telling) = (Touchy, Touchy);
+        let builder = rig.builder().ordered_by(move |_: &Message| {
+            let _touchy = &telling;
+            None
+        });
+        let consumer = builder.handler(ack).on_event(move |_| {
+            let _touchy = &observing;
+        });
+        let consumer = consumer.build();
+        let control = consumer.control();
+        if is_stopped {
+            control.stop(Plan::default());
+        }
+
+        let report = rig.run(consumer.run());
+
+        let acked = if is_stopped { 0 } else { 2 };
+        assert_eq!(report.totals.acked, acked, "{report:?}");
+        assert!(report.error.is_none(), "{report:?}");
+    }
 }
 
 #[test]
