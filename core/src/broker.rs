@@ -147,7 +147,7 @@ pub enum Outcome {
 /// What a broker can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// The most settlements in one call.
+    /// The most settlements in one call; 0 counts as 1.
     pub settle_count_max: usize,
     /// The most extensions in one call; 0 when leases cannot be extended.
     pub extend_count_max: usize,

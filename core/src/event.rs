@@ -23,7 +23,8 @@ pub struct DeliveryKey {
 pub enum Event {
     /// A message came from the broker; its lease runs.
     Received(DeliveryKey),
-    /// A handler asked for another attempt, or panicked; `Nacked` follows when the broker knows.
+    /// A handler asked for another attempt, panicked or was timed out; `Nacked` follows when the
+    /// broker knows.
     Retried {
         /// The delivery.
         delivery: DeliveryKey,
@@ -87,7 +88,8 @@ pub enum Event {
         /// Whether it counts: an ack needs this branch, or enough of its kind.
         required: bool,
     },
-    /// A handler panicked; the message is retried.
+    /// A handler panicked, or the function that tells keys: a failed attempt, unless it was a
+    /// handler that a stop has cancelled.
     HandlerPanicked {
         /// The delivery.
         delivery: DeliveryKey,

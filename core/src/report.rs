@@ -44,13 +44,14 @@ pub struct Totals {
     pub shed: u64,
     /// Leases extended, once for each time.
     pub extended: u64,
-    /// Verdicts and panics that led to another attempt.
+    /// Verdicts, panics and timeouts that led to another attempt.
     pub retried: u64,
     /// Verdicts that put a message off.
     pub postponed: u64,
     /// Deliveries whose attempt number was above 1.
     pub redelivered: u64,
-    /// Handlers that panicked.
+    /// Handlers that panicked, and
+    /// [functions that tell keys](crate::Builder::ordered_by).
     pub panicked: u64,
     /// Polls above the threshold.
     pub slow_polls: u64,
