@@ -98,8 +98,8 @@ impl Index {
     }
 }
 
-/// The last eight bytes, or as many as there are; some of few are in it twice, which costs less than
-/// to copy them.
+/// The last eight bytes, or as many as there are; some of few are in it twice, which costs less
+/// than to copy them.
 fn last_word(bytes: &[u8]) -> u64 {
     if let Some(last) = bytes.last_chunk() {
         return u64::from_le_bytes(*last);
