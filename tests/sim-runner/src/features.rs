@@ -13,6 +13,8 @@ use mayhem_sim::{Checker, Dice, Promises, SimClock};
 pub(crate) struct Features {
     timeout: Option<Timeout>,
     rate: Option<Rate>,
+    /// From when on a poll of a handler is told of.
+    slow_poll: Duration,
     /// The longest that leases are extended, where that is for as long as is needed.
     adaptive_max: Option<Duration>,
     has_keys: bool,
@@ -48,6 +50,7 @@ impl Features {
         Self {
             timeout: has("swarm: timeout", 6).then_some(timeout),
             rate: has("swarm: has rate", 8).then_some(rate),
+            slow_poll: dice.pick("swarm: slow poll", &[100, 100, 5_000, 0]) * MILLISECOND,
             adaptive_max: has("swarm: adaptive", 6)
                 .then(|| lease * dice.pick("swarm: longest extension", &[2, 8])),
             has_keys: has("swarm: keys", 6),
@@ -83,6 +86,7 @@ impl Features {
     pub(crate) fn promise(&self, promises: &mut Promises) {
         promises.timeout = self.timeout;
         promises.rate = self.rate;
+        promises.slow_poll = self.slow_poll;
         promises.can_delay = self.can_delay;
         promises.key_of = self.has_keys.then_some(key_of);
         promises.adaptive_max = self.adaptive_max;
@@ -96,6 +100,7 @@ impl Features {
         mut builder: Builder<B, C, H>,
         lease: Duration,
     ) -> Builder<B, C, H> {
+        builder = builder.slow_poll(self.slow_poll);
         if let Some(timeout) = self.timeout {
             builder = builder.handler_timeout(timeout);
         }
@@ -166,3 +171,5 @@ const BYTES: [usize; 4] = [16 << 10, 4 << 10, 1 << 10, 300];
 const PAYLOADS: [usize; 6] = [8, 8, 100, 100, 300, 2_000];
 
 const SECOND: Duration = Duration::from_secs(1);
+
+const MILLISECOND: Duration = Duration::from_millis(1);

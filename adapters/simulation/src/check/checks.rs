@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::named::Named;
 use super::poison::Spared;
 use super::room::{Room, Weight};
+use super::slow::SlowPoll;
 use super::timeouts::Ladder;
 use super::told::Told;
 use crate::{Answer, SettleKind};
@@ -42,6 +43,8 @@ pub struct Promises {
     pub nack_delay_min: Duration,
     /// As the builder was told.
     pub timeout: Option<Timeout>,
+    /// As the builder was told.
+    pub slow_poll: Duration,
     /// As the builder was told.
     pub rate: Option<Rate>,
     /// The keys of messages by their ids, where the builder was told of keys.
@@ -111,6 +114,7 @@ pub(super) struct Checks {
     pub(super) told: Told,
     pub(super) idle: Idle,
     pub(super) batching: Batching,
+    pub(super) slow_polls: Vec<SlowPoll>,
     /// How many extensions the broker takes in a call.
     pub(super) extend_count_max: usize,
 }
@@ -318,6 +322,7 @@ impl Default for Promises {
             backoff: Backoff::default(),
             nack_delay_min: Duration::from_millis(100),
             timeout: None,
+            slow_poll: Duration::from_millis(100),
             rate: None,
             key_of: None,
             adaptive_max: None,

@@ -24,7 +24,7 @@
 /// | | and they come in time | `settled in time` |
 /// | I16 | a stop ends in time | `stop in time`, `no start after stop`, `order of phases` |
 /// | | and its hooks after it | `hooks in order`, `hooks in time` |
-/// | I17 | every error is told exactly once | `told once`, `told and counted` |
+/// | I17 | every error is told exactly once | `told once`, `told and counted`, `slow polls told` |
 /// | I18 | no dead letter without a reason | `no early dead letter`, `no poison`, `timeout kept` |
 /// | I19 | the same seed is the same run | the fingerprint, compared by the runner and its tests |
 /// | I20 | once nothing goes wrong the backlog drains | `progress`, `no hang`, `no failure` |
@@ -153,6 +153,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "told once",
         "every panic, failed branch and failed call is told exactly once, and at once",
+    ),
+    (
+        "slow polls told",
+        "a poll of a handler that took too long is told once, with its time, and no other is",
     ),
     ("told and counted", "the totals are the sums of the events"),
     (

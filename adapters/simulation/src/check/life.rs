@@ -64,6 +64,7 @@ impl Checks {
             Event::HandlerOverdue { delivery, .. } => self.rung(Rung::Overdue, delivery, time)?,
             Event::HandlerTimedOut { delivery, .. } => self.rung(Rung::TimedOut, delivery, time)?,
             Event::HandlerStuck { delivery, .. } => self.rung(Rung::Stuck, delivery, time)?,
+            Event::SlowPoll { delivery, took } => self.slow_poll_told(delivery, *took)?,
             Event::ShieldPanicked { .. } => self.counts.shield_panics += 1,
             Event::LeaseLost(key) => {
                 // It may have had a permit and a turn, and its task not begun.
@@ -299,6 +300,9 @@ impl Checks {
             let detail =
                 format!("panics, of shielded work too, and branches: {meant:?}, told {told:?}");
             return Err(Broken("told once", detail));
+        }
+        if totals.abandoned == 0 {
+            self.check_slow_end()?;
         }
         self.check_totals(totals)?;
         self.check_calls_told()?;

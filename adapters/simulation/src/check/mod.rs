@@ -18,6 +18,7 @@ mod limits;
 mod named;
 mod poison;
 mod room;
+mod slow;
 mod steps;
 mod timeouts;
 mod told;
@@ -31,7 +32,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use mayhem_core::{
-    Broker, Clock, Control, Delivery, Event, Instant, MessageId, Plan, Report, Verdict,
+    Broker, Clock, Control, Delivery, DeliveryKey, Event, Instant, MessageId, Plan, Report, Verdict,
 };
 
 pub use self::checks::Promises;
@@ -145,7 +146,8 @@ impl Checker {
         let mut scope = Scope {
             checker: self,
             start: None,
-            id: delivery.id().clone(),
+            delivery: delivery.key(),
+            polling: None,
         };
         let verdict = poll_fn(|cx| {
             let remaining = (!delivery.is_lease_lost()).then(|| delivery.lease_remaining());
@@ -157,12 +159,15 @@ impl Checker {
                 scope.start = Some(start);
                 checks.poll(&start, delivery, remaining, now)
             });
-            handler.as_mut().poll(cx)
+            scope.polling = Some(self.clock.now());
+            let polled = handler.as_mut().poll(cx);
+            scope.polled();
+            polled
         })
         .await;
         if let Some(start) = scope.start.take() {
             let end = checks::End::Verdict(verdict.clone());
-            self.check(|checks, now| checks.finish(&start, &scope.id, end, now));
+            self.check(|checks, now| checks.finish(&start, delivery.id(), end, now));
         }
         verdict
     }
@@ -295,11 +300,32 @@ struct Broken(&'static str, String);
 struct Scope<'a> {
     checker: &'a Checker,
     start: Option<Start>,
-    id: MessageId,
+    delivery: DeliveryKey,
+    /// Since when it is being polled.
+    polling: Option<Instant>,
+}
+
+impl Scope<'_> {
+    /// A poll has ended.
+    fn polled(&mut self) {
+        let Some((start, began)) = self.start.zip(self.polling.take()) else {
+            return;
+        };
+        let took = self.checker.clock.now() - began;
+        if !took.is_zero() {
+            let delivery = &self.delivery;
+            self.checker.check(|checks, now| {
+                checks.polled(&start, delivery, took, now);
+                Ok(())
+            });
+        }
+    }
 }
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
+        // One that has panicked was a poll as well.
+        self.polled();
         if let Some(start) = self.start.take() {
             let end = if std::thread::panicking() {
                 checks::End::Panicked
@@ -307,7 +333,7 @@ impl Drop for Scope<'_> {
                 checks::End::Cancelled
             };
             self.checker
-                .check(|checks, now| checks.finish(&start, &self.id, end, now));
+                .check(|checks, now| checks.finish(&start, &self.delivery.id, end, now));
         }
     }
 }

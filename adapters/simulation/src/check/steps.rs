@@ -52,6 +52,7 @@ impl Checks {
         self.check_room(stats, time)?;
         self.check_idle(stats, time)?;
         self.check_step(outstanding as u64, time)?;
+        self.check_slow(stats.phase, time)?;
         self.check_told(stats, time)
     }
 
