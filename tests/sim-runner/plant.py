@@ -127,6 +127,12 @@ P=[
 (G,'        if is_held && deadline > lease.deadline {','        if is_held && (deadline > lease.deadline || B("lease made shorter")) {'),
 (G,'        if deadline <= lease.deadline {','        if deadline <= lease.deadline && !B("lease made shorter") {'),
 ('consumer/shutdown.rs','            Phase::Running if self.failure.is_some() => self.drain(now, self.settings.failure_plan),','            Phase::Running if self.failure.is_some() && B("failure stops by the default plan") => self.drain(now, Plan::default()),\n            Phase::Running if self.failure.is_some() => self.drain(now, self.settings.failure_plan),'),
+('delivery/mod.rs','        if took > self.scope.shared.slow_poll {','        if took > self.scope.shared.slow_poll && !B("slow poll not told") {'),
+('delivery/mod.rs','                took,\n            }));','                took: if B("wrong time of a slow poll") { self.scope.shared.slow_poll } else { took },\n            }));'),
+('clock.rs','        now - std::mem::replace(&mut self.lap, now)','        if B("polls timed from the first") { return now - self.lap; }\n        now - std::mem::replace(&mut self.lap, now)'),
+('batched/lead.rs','            || self.draining.poll_unpin(cx).is_ready()','            || (!B("batch kept at a drain") && self.draining.poll_unpin(cx).is_ready())'),
+('batched/lead.rs','clock.sleep_until(clock.now() + within)','clock.sleep_until(clock.now() + within * (1 + u32::from(B("batch handled too late"))))'),
+('batched/batch.rs','state.is_closed = state.seats.len() >= count_max;','state.is_closed = state.seats.len() >= count_max + usize::from(B("batch too large"));'),
 ]
 names=[];bad=0
 for f,old,new in P:

@@ -1,13 +1,13 @@
 //! Handlers that share one call with those of other messages.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, join_all};
-use mayhem_core::{Batched, Delivery, LeaseToken, Verdict};
-use mayhem_sim::Dice;
+use mayhem_core::{Batched, Clock, Delivery, Instant, LeaseToken, Verdict};
+use mayhem_sim::{Dice, SimClock};
 
 use crate::handler::Play;
 
@@ -25,6 +25,23 @@ pub(crate) struct Handlers {
     batched: Option<Arc<Batched<Function, Together>>>,
     /// What deliveries have come to in their batches, until their handlers return it.
     verdicts: Arc<Mutex<HashMap<LeaseToken, Verdict>>>,
+    /// Since when deliveries wait for their batches.
+    waiting: Arc<Mutex<HashMap<LeaseToken, Mark>>>,
+    /// When the consumer has told that it drains.
+    draining: Arc<OnceLock<Mark>>,
+}
+
+/// An instant, and the time that was stolen until then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    now: Instant,
+    stolen: Duration,
+}
+
+/// A message that is with its batch, until its handler ends or is dropped.
+struct Seat<'a> {
+    handlers: &'a Handlers,
+    delivery: &'a Delivery,
 }
 
 type Function = Box<dyn Fn(Vec<Delivery>) -> Together + Send + Sync>;
@@ -42,11 +59,13 @@ impl Batches {
 }
 
 impl Handlers {
-    pub(crate) fn new(play: Play) -> Self {
+    pub(crate) fn new(play: Play, draining: Arc<OnceLock<Mark>>) -> Self {
         let mut handlers = Self {
             play,
             batched: None,
             verdicts: Arc::default(),
+            waiting: Arc::default(),
+            draining,
         };
         if let Some(Batches { count_max, within }) = handlers.play.settings.features.batches {
             let together = handlers.clone();
@@ -69,7 +88,14 @@ impl Handlers {
 
     /// Holds a batch to it that each message gets its own verdict.
     async fn keep(&self, delivery: &Delivery, handling: impl Future<Output = Verdict>) -> Verdict {
+        let joined = Mark::now(&self.play.clock);
+        lock(&self.waiting).insert(delivery.lease_token().clone(), joined);
+        let seat = Seat {
+            handlers: self,
+            delivery,
+        };
         let verdict = handling.await;
+        drop(seat);
         let decided = self.with(|verdicts| verdicts.remove(delivery.lease_token()));
         if decided.as_ref() != Some(&verdict) && !delivery.is_lease_lost() {
             self.play
@@ -83,6 +109,14 @@ impl Handlers {
             self.play
                 .break_promise("lost is lost", "one without a lease is in a batch");
         }
+        for delivery in deliveries {
+            self.stops_waiting(delivery);
+        }
+        let batches = self.play.settings.features.batches;
+        if batches.is_some_and(|it| deliveries.len() > it.count_max) {
+            self.play
+                .break_promise("batch in time", "a batch is too large");
+        }
         let decided = deliveries.iter().map(|it| self.play.decide(it));
         let decided = join_all(decided).await;
         self.with(|verdicts| {
@@ -92,7 +126,55 @@ impl Handlers {
         decided
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut HashMap<LeaseToken, Verdict>) -> T) -> T {
-        look(&mut self.verdicts.lock().unwrap_or_else(PoisonError::into_inner))
+    /// A message is handled, or will not be: has it waited for longer than it may?
+    fn stops_waiting(&self, delivery: &Delivery) {
+        let joined = lock(&self.waiting).remove(delivery.lease_token());
+        // Left out because of its lease, it may lead the others all the same.
+        let joined = joined.filter(|_| !delivery.is_lease_lost());
+        let Some((joined, batches)) = joined.zip(self.play.settings.features.batches) else {
+            return;
+        };
+        let now = Mark::now(&self.play.clock);
+        if now.since(joined) > batches.within {
+            self.play
+                .break_promise("batch in time", "a message waits for too long");
+        }
+        let draining = self.draining.get().map(|draining| joined.max(*draining));
+        if draining.is_some_and(|draining| !now.since(draining).is_zero()) {
+            self.play
+                .break_promise("batch in time", "a message waits though it drains");
+        }
     }
+
+    fn with<T>(&self, look: impl FnOnce(&mut HashMap<LeaseToken, Verdict>) -> T) -> T {
+        look(&mut lock(&self.verdicts))
+    }
+}
+
+impl Mark {
+    pub(crate) fn now(clock: &SimClock) -> Self {
+        Self {
+            now: clock.now(),
+            stolen: clock.stolen(),
+        }
+    }
+
+    /// How much time the program had of its own since then.
+    fn since(self, mark: Self) -> Duration {
+        (self.now - mark.now).saturating_sub(self.stolen - mark.stolen)
+    }
+
+    fn max(self, other: Self) -> Self {
+        if self.now >= other.now { self } else { other }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.handlers.stops_waiting(self.delivery);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

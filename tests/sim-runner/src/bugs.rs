@@ -211,6 +211,12 @@ const BUGS: &[(&str, u64)] = &[
     ("adaptive lease beyond its range", BUDGET),
     ("lease made shorter", BUDGET),
     ("failure stops by the default plan", BUDGET),
+    ("slow poll not told", BUDGET),
+    ("wrong time of a slow poll", BUDGET),
+    ("polls timed from the first", BUDGET),
+    ("batch kept at a drain", BUDGET),
+    ("batch handled too late", BUDGET),
+    ("batch too large", BUDGET),
 ];
 
 /// As many as a fixed run has.

@@ -1,19 +1,19 @@
 //! One simulated life: consumers come, stop, crash and go until every message has its fate.
 
 use std::future::{Future, poll_fn};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use mayhem_core::{Consumer, Control, Delivery, Execution, Instant, Report};
+use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Phase, Report};
 use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
 };
 
-use crate::batches::Handlers;
+use crate::batches::{Handlers, Mark};
 use crate::handler::{Play, PollsLeft};
 use crate::hooks::add_hooks;
 use crate::kills::Kills;
@@ -187,6 +187,8 @@ impl Stage<'_> {
         let control = Arc::new(Mutex::new(None));
         let told = Arc::clone(&control);
         let mut observer = self.checker.observer();
+        let draining = Arc::new(OnceLock::new());
+        let (clock, drained) = (self.clock.clone(), Arc::clone(&draining));
         let builder = Consumer::builder()
             .broker(self.broker.clone())
             .clock(self.clock.clone())
@@ -202,6 +204,10 @@ impl Stage<'_> {
             .seed(self.dice.choose("seed of the consumer", 1 << 32))
             .on_event(move |event| {
                 observer(event);
+                if matches!(event, Event::Phase(Phase::Draining)) {
+                    // Ignored: it is told once.
+                    let _ = drained.set(Mark::now(&clock));
+                }
                 stopper.see(event, &told);
             });
         let features = &self.settings.features;
@@ -220,7 +226,7 @@ impl Stage<'_> {
             broken: Arc::default(),
         };
         let broken = Arc::clone(&play.broken);
-        let play = Handlers::new(play);
+        let play = Handlers::new(play, draining);
         let ended = if self.dice.choose("spawned handlers", 2) == 0 {
             let handler = async |delivery: &Delivery| play.handle(delivery).await;
             self.run(builder.handler(handler).build(), &control, promises, ending)
