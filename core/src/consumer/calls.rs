@@ -24,7 +24,14 @@ use crate::{
 pub(super) enum Answer<T> {
     Done(T),
     Retryable(String),
-    Permanent(Failure),
+    Permanent(Broken),
+}
+
+/// Why nothing can be had of the broker any more.
+pub(super) struct Broken {
+    failure: Failure,
+    /// For a person.
+    error: String,
 }
 
 /// A call of the broker that has not ended.
@@ -68,13 +75,15 @@ pub(super) fn poll_call<T>(
     calling: &mut Option<Calling<'_, T>>,
     cx: &mut Context<'_>,
 ) -> Poll<Answer<T>> {
-    poll_isolated(Pin::new(calling), cx, |answer| answer).map(|isolated| match isolated {
-        Isolated::Done(Ok(output)) => Answer::Done(output),
-        Isolated::Done(Err(error @ BrokerError::Retryable(_))) => {
-            Answer::Retryable(describe(&error))
-        }
-        Isolated::Done(Err(error)) => Answer::Permanent(Failure::Broker(error)),
-        Isolated::Panicked(message) => Answer::Permanent(Failure::BrokerPanicked(message)),
+    // Errors are described where their panics are contained.
+    let answer = |answered| match answered {
+        Ok(output) => Answer::Done(output),
+        Err(error @ BrokerError::Retryable(_)) => Answer::Retryable(describe(&error)),
+        Err(error) => Answer::Permanent(Failure::Broker(error).into()),
+    };
+    poll_isolated(Pin::new(calling), cx, answer).map(|isolated| match isolated {
+        Isolated::Done(answer) => answer,
+        Isolated::Panicked(message) => Answer::Permanent(Failure::BrokerPanicked(message).into()),
         // Not reached: nobody polls a call that has ended.
         Isolated::Cancelled => Answer::Retryable("cancelled".to_owned()),
     })
@@ -196,8 +205,8 @@ impl Engine<'_> {
     }
 
     /// Reports a call that failed for good, which stops the consumer.
-    pub(super) fn call_broke(&mut self, now: Instant, call: BrokerCall, failure: Failure) {
-        let error = describe(&failure);
+    pub(super) fn call_broke(&mut self, now: Instant, call: BrokerCall, broken: Broken) {
+        let Broken { failure, error } = broken;
         self.emit(|| Event::BrokerFailed {
             call,
             error,
@@ -207,6 +216,13 @@ impl Engine<'_> {
         self.intake.close_for_good();
         self.fail(failure);
         self.hasten(now);
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        let error = describe(&failure);
+        Self { failure, error }
     }
 }
 

@@ -100,8 +100,8 @@ impl Engine<'_> {
                 self.table.extend_later(retry_at);
                 Came::Unextended
             }
-            Answer::Permanent(failure) => {
-                self.call_broke(now, BrokerCall::Extend, failure);
+            Answer::Permanent(broken) => {
+                self.call_broke(now, BrokerCall::Extend, broken);
                 Came::Unextended
             }
         };

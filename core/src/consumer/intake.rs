@@ -226,7 +226,7 @@ impl Engine<'_> {
                 self.intake.failures = failures;
                 self.intake.retry_at = retry_at;
             }
-            Answer::Permanent(failure) => self.call_broke(now, BrokerCall::Receive, failure),
+            Answer::Permanent(broken) => self.call_broke(now, BrokerCall::Receive, broken),
         }
     }
 

@@ -107,8 +107,8 @@ impl Engine<'_> {
                 self.settlements.retry_at = retry_at;
                 Came::Unsettled
             }
-            Answer::Permanent(failure) => {
-                self.call_broke(now, BrokerCall::Settle, failure);
+            Answer::Permanent(broken) => {
+                self.call_broke(now, BrokerCall::Settle, broken);
                 Came::Unsettleable
             }
         };

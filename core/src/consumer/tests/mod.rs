@@ -29,6 +29,7 @@ mod shutdown;
 mod spawned;
 mod storms;
 mod timeouts;
+mod untold;
 mod verdicts;
 
 use crate::testing;
