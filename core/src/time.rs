@@ -72,6 +72,21 @@ impl Sub for Instant {
     }
 }
 
+/// The earliest of some instants.
+pub(crate) fn earliest(instants: &[Option<Instant>]) -> Option<Instant> {
+    // A loop by hand: it is asked several times in every pass, and an iterator that leaves those
+    // out which are not there takes half as long again.
+    let mut first = None;
+    for instant in instants {
+        if let Some(instant) = *instant
+            && first.is_none_or(|first| instant < first)
+        {
+            first = Some(instant);
+        }
+    }
+    first
+}
+
 /// The nanoseconds of a duration; 584 years are as long as one gets.
 pub(crate) fn nanos_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -67,7 +67,7 @@ P=[
 ('signal.rs','            waker.wake();','            if !B("signal without a wake") { waker.wake(); }'),
 ('fan_out/mod.rs','if retries().next().is_some() {','if retries().next().is_some() && !B("failed branch forgotten") {'),
 ('fan_out/branches.rs','        self.delivery\n            .branch_failed(branch','        if B("branch failure told twice") { self.delivery.branch_failed(branch, error.describe(), required); }\n        self.delivery\n            .branch_failed(branch'),
-('consumer/engine.rs','        let Some(next) = due.iter().flatten().min().copied() else {','        let due = due.iter().flatten().copied();\n        let next = if B("sleeps for the last timer") { due.max() } else { due.min() };\n        let Some(next) = next else {'),
+('consumer/engine.rs','        let Some(next) = earliest(&due) else {','        let next = if B("sleeps for the last timer") { due.iter().flatten().max().copied() } else { earliest(&due) };\n        let Some(next) = next else {'),
 ('consumer/engine.rs','                && matches!(lease.owner.stage, Stage::Running(_))\n            {\n                lease.owner.delivery.cancel();','                && matches!(lease.owner.stage, Stage::Running(_))\n                && !B("handlers outlive the consumer")\n            {\n                lease.owner.delivery.cancel();'),
 ('backoff.rs','.checked_pow(attempt.saturating_sub(1))','.checked_pow(if B("backoff never grows") { 0 } else { attempt.saturating_sub(1) })'),
 ('control.rs','        self.waker.wake();','        if !B("notice without a wake") { self.waker.wake(); }'),

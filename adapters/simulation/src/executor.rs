@@ -1,7 +1,6 @@
 //! The seeded executor.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -13,6 +12,7 @@ use futures::task::{FutureObj, Spawn, SpawnError};
 use mayhem_core::Instant;
 
 use crate::SimClock;
+use crate::by_task::ByTask;
 use crate::guarded::Hold;
 use crate::hang::{Hang, Violation};
 use crate::hazards::Hazards;
@@ -51,7 +51,7 @@ pub struct Simulation {
     world: Arc<World>,
     seed: u64,
     /// Each is taken out while it is polled.
-    tasks: RefCell<BTreeMap<TaskId, Option<LocalBoxFuture<'static, ()>>>>,
+    tasks: RefCell<ByTask<Option<LocalBoxFuture<'static, ()>>>>,
     watch: RefCell<Option<Box<dyn FnMut()>>>,
     /// What is held while it runs, by its place.
     held: RefCell<Vec<(Place, Arc<dyn Hold>)>>,
@@ -153,14 +153,14 @@ impl Simulation {
     pub fn crash(&self) {
         drop(self.world.take_spawned());
         let tasks = self.tasks.borrow();
-        let is_whole = |(id, task): (&TaskId, &Option<_>)| task.is_some().then_some(*id);
+        let is_whole = |(id, task): &(TaskId, Option<_>)| task.is_some().then_some(*id);
         let mut ids: Vec<TaskId> = tasks.iter().filter_map(is_whole).collect();
         drop(tasks);
         while !ids.is_empty() {
             let index = self.world.dice().choose("dropped task", ids.len() as u64);
             let id = ids.remove(usize::try_from(index).unwrap_or(0));
             // Dropped after the borrow: a destructor may spawn.
-            let task = self.tasks.borrow_mut().remove(&id);
+            let task = self.tasks.borrow_mut().remove(id);
             drop(task);
         }
         self.world.forget_tasks();
@@ -322,7 +322,7 @@ impl Simulation {
 
     fn poll_task(&self, id: TaskId, cx: &mut Context<'_>) -> Poll<()> {
         // Taken out for the poll: the task may spawn others.
-        let task = self.tasks.borrow_mut().get_mut(&id).and_then(Option::take);
+        let task = self.tasks.borrow_mut().get_mut(id).and_then(Option::take);
         let Some(mut task) = task else {
             return Poll::Ready(());
         };
@@ -330,7 +330,7 @@ impl Simulation {
             self.tasks.borrow_mut().insert(id, Some(task));
             return Poll::Pending;
         }
-        self.tasks.borrow_mut().remove(&id);
+        self.tasks.borrow_mut().remove(id);
         self.world.remove_task(id);
         Poll::Ready(())
     }

@@ -33,8 +33,7 @@ impl Hasher for Fingerprint {
             .iter()
             .for_each(|word| self.add(u64::from_le_bytes(*word)));
         if !rest.is_empty() {
-            let shift = |word, byte: &u8| word << 8 | u64::from(*byte);
-            self.add(rest.iter().rev().fold(0, shift));
+            self.add(word_of(rest));
         }
     }
 
@@ -59,4 +58,19 @@ impl Hasher for Fingerprint {
     }
 }
 
+/// The number whose bytes these are, the lowest first, of which there are one to seven.
+fn word_of(bytes: &[u8]) -> u64 {
+    // Without a loop: names are hashed with every fact and event.
+    let count = bytes.len();
+    if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
+        return u64::from(low) | u64::from(high) << (8 * (count - 4));
+    }
+    let at = |place: usize| u64::from(bytes[place]) << (8 * place);
+    at(0) | at(count / 2) | at(count - 1)
+}
+
 const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
+
+#[cfg(test)]
+mod tests;

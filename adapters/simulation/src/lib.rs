@@ -53,6 +53,7 @@
 //! assert_eq!(broker.truth(&id).fate, Fate::Acked);
 //! ```
 mod broker;
+mod by_task;
 mod check;
 mod clock;
 pub mod contract;

@@ -67,7 +67,8 @@ struct Choices {
     source: Source,
     /// `None` where they are not written down.
     made: Option<Mutex<Vec<Choice>>>,
-    hits: Mutex<BTreeMap<&'static str, u64>>,
+    /// How often each thing happened: of few kinds.
+    hits: Mutex<Vec<(&'static str, u64)>>,
 }
 
 /// Where choices come from. Of several threads one draws at a time: that which holds what was
@@ -183,16 +184,10 @@ impl Dice {
     }
 
     /// Whether something happens that has a probability. Not on the tape when it cannot.
+    #[inline]
     pub fn chance(&self, label: &'static str, probability: f64) -> bool {
-        if probability <= 0.0 {
-            return false;
-        }
-        let draw = |dice: &mut Rng| u64::from(dice.f64() < probability);
-        let is_hit = self.choices.make(label, draw, 1) == 1;
-        if is_hit {
-            *lock(&self.choices.hits).entry(label).or_default() += 1;
-        }
-        is_hit
+        // Most cannot happen, and of the others most do not.
+        probability > 0.0 && self.choices.happens(label, probability)
     }
 
     /// A duration of up to `max`; 0 is the shortest.
@@ -222,7 +217,7 @@ impl Dice {
 
     /// How often each [`chance`](Self::chance) came about, by label.
     pub fn hits(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.choices.hits).clone()
+        lock(&self.choices.hits).iter().copied().collect()
     }
 }
 
@@ -235,17 +230,36 @@ impl fmt::Debug for Dice {
 }
 
 impl Choices {
+    /// Makes the choice whether something happens that has a probability; counts it if it does.
+    fn happens(&self, label: &'static str, probability: f64) -> bool {
+        let draw = |dice: &mut Rng| u64::from(dice.f64() < probability);
+        let is_hit = self.make(label, draw, 1) == 1;
+        if is_hit {
+            self.count(label);
+        }
+        is_hit
+    }
+
+    #[cold]
+    fn count(&self, label: &'static str) {
+        let mut hits = lock(&self.hits);
+        match hits.iter_mut().find(|it| it.0 == label) {
+            Some((_, count)) => *count += 1,
+            None => hits.push((label, 1)),
+        }
+    }
+
     /// Makes a choice of up to `value_max`.
+    #[inline]
     fn make(&self, label: &'static str, draw: impl FnOnce(&mut Rng) -> u64, value_max: u64) -> u64 {
+        if let (Source::Seed(state), None) = (&self.source, &self.made) {
+            // Most runs, by far.
+            return roll(state, draw);
+        }
         let made = self.made.as_ref().map(lock);
         // Relaxed: under the lock, or of one thread.
         let value = match &self.source {
-            Source::Seed(state) => {
-                let mut dice = Rng::with_seed(state.load(Ordering::Relaxed));
-                let value = draw(&mut dice);
-                state.store(dice.get_seed(), Ordering::Relaxed);
-                value
-            }
+            Source::Seed(state) => roll(state, draw),
             Source::Tape { values, next } => {
                 let index = next.load(Ordering::Relaxed);
                 next.store(index + 1, Ordering::Relaxed);
@@ -257,6 +271,14 @@ impl Choices {
         }
         value
     }
+}
+
+fn roll(state: &AtomicU64, draw: impl FnOnce(&mut Rng) -> u64) -> u64 {
+    // Relaxed: under a lock, or of one thread.
+    let mut dice = Rng::with_seed(state.load(Ordering::Relaxed));
+    let value = draw(&mut dice);
+    state.store(dice.get_seed(), Ordering::Relaxed);
+    value
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

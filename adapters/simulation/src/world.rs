@@ -5,7 +5,6 @@
 
 mod schedule;
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use futures::task::FutureObj;
 use mayhem_core::Instant;
 
+use crate::by_task::ByTask;
 use crate::fingerprint::Fingerprint;
 use crate::guarded::{Guarded, Held, Hold};
 use crate::hazards::{Hazards, Schedule};
@@ -55,7 +55,7 @@ pub(crate) struct State {
     polls: u64,
     hazards: Hazards,
     violation: Option<Violation>,
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: ByTask<Task>,
     runnable: Vec<TaskId>,
     timers: Timers,
     /// Kept for its memory; empty.
@@ -91,7 +91,7 @@ impl World {
                 polls: 0,
                 hazards: Hazards::default(),
                 violation: None,
-                tasks: BTreeMap::new(),
+                tasks: ByTask::default(),
                 runnable: Vec::new(),
                 timers: Timers::default(),
                 due: Vec::new(),
@@ -234,7 +234,7 @@ impl World {
 
     pub(crate) fn add_main(&self) {
         self.state.with(|state| {
-            let is_nested = state.tasks.contains_key(&TaskId::MAIN);
+            let is_nested = state.tasks.get(TaskId::MAIN).is_some();
             assert!(!is_nested, "a simulation is run by one caller at a time");
             let priority = self.draw_priority(state);
             state.add(TaskId::MAIN, Some("main".to_owned()), priority);
@@ -259,7 +259,7 @@ impl World {
 
     pub(crate) fn remove_task(&self, id: TaskId) {
         self.state.with(|state| {
-            state.tasks.remove(&id);
+            state.tasks.remove(id);
             state.runnable.retain(|runnable| *runnable != id);
         });
     }
@@ -267,13 +267,13 @@ impl World {
     /// Forgets every task but the one that is being run.
     pub(crate) fn forget_tasks(&self) {
         self.state.with(|state| {
-            state.tasks.retain(|id, _| *id == TaskId::MAIN);
+            state.tasks.retain(|id| id == TaskId::MAIN);
             state.runnable.retain(|id| *id == TaskId::MAIN);
         });
     }
 
     pub(crate) fn task_names(&self) -> Vec<String> {
-        let name = |(TaskId(number), task): (&TaskId, &Task)| {
+        let name = |(TaskId(number), task): &(TaskId, Task)| {
             let name = task.name.clone();
             name.unwrap_or_else(|| format!("task-{number}"))
         };
@@ -305,7 +305,7 @@ impl State {
     }
 
     fn make_runnable(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.get_mut(&id)
+        if let Some(task) = self.tasks.get_mut(id)
             && !task.is_runnable
         {
             task.is_runnable = true;

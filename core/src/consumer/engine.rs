@@ -38,6 +38,7 @@ use crate::isolate::panic_message;
 use crate::lease::{Handle, LeaseSettings, LeaseTable};
 use crate::rate::Bucket;
 use crate::slots::Slots;
+use crate::time::earliest;
 use crate::{
     Broker, Caps, Delivery, DeliveryKey, Event, Failure, Instant, Phase, Plan, Report, Stats,
     Totals,
@@ -272,7 +273,7 @@ impl<'a> Engine<'a> {
             self.next_token(),
             self.order.as_ref().and_then(|order| order.next_wake()),
         ];
-        let Some(next) = due.iter().flatten().min().copied() else {
+        let Some(next) = earliest(&due) else {
             self.sleep = None;
             return false;
         };

@@ -5,6 +5,7 @@ use super::slab::Handle;
 use super::slot::{Leased, Stage, Timer, Wait};
 use super::table::LeaseTable;
 use crate::Instant;
+use crate::time::earliest;
 
 /// What [`LeaseTable::poll`] wants done.
 #[derive(Debug, Default)]
@@ -27,10 +28,7 @@ impl<T: Leased> LeaseTable<T> {
         let renewal = self.renewals.first();
         let due = renewal.map(|end| end - self.deadlines.margin());
         let (last, expiry) = (self.lasts.first(), self.expiries.first());
-        [due, last, expiry, self.next_send()]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest(&[due, last, expiry, self.next_send()])
     }
 
     /// Whether [`poll`](Self::poll) has something to do, which most passes ask in vain.

@@ -1,6 +1,7 @@
 //! What the handlers of a life do: a fan-out of two that takes its time, fails and misbehaves.
 
 use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -80,7 +81,7 @@ impl Play {
         let end = match ways - 1 - self.dice.choose("end of the branch", ways) {
             0 => {
                 self.checker.branch_failed();
-                panic!("planned");
+                panic_as_planned();
             }
             1 => BranchError::dead("planned"),
             2 => BranchError::postpone(self.delay(), "planned"),
@@ -129,7 +130,7 @@ impl Play {
         let kinds = if self.is_decent { 62 } else { 66 };
         let unit = self.settings.lease / 40;
         match self.dice.choose("misbehaviour", kinds) {
-            60 => panic!("planned"),
+            60 => panic_as_planned(),
             // One that was cancelled is past it, though its batch goes on.
             61 if !delivery.is_cancelled() => {
                 let hold = self.checker.hold(delivery);
@@ -139,7 +140,7 @@ impl Play {
                     let _hold = hold;
                     rest.await;
                     if is_bad {
-                        panic!("planned");
+                        panic_as_planned();
                     }
                 };
                 drop(delivery.shield(shielded));
@@ -184,6 +185,11 @@ impl PollsLeft {
         self.0.set(left.saturating_sub(1));
         left > 0
     }
+}
+
+/// Panics as part of a life, of which no hook need tell anybody.
+pub(crate) fn panic_as_planned() -> ! {
+    resume_unwind(Box::new("planned"))
 }
 
 /// How often the handler of the canary acks without having done anything.

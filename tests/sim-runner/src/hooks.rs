@@ -6,6 +6,8 @@ use std::time::Duration;
 use mayhem_core::{Builder, Cause};
 use mayhem_sim::{Checker, Dice, SimClock};
 
+use crate::handler::panic_as_planned;
+
 /// Adds so many hooks to a consumer.
 pub(crate) fn add_hooks<B, C, H>(
     mut builder: Builder<B, C, H>,
@@ -26,7 +28,7 @@ pub(crate) fn add_hooks<B, C, H>(
             clock.sleep(length).await;
             match kind {
                 3 => Err(Cause::from("planned")),
-                4 => panic!("planned"),
+                4 => panic_as_planned(),
                 _ => Ok(()),
             }
         };

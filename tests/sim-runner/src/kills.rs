@@ -33,10 +33,13 @@ impl Kills {
     pub(crate) async fn may_kill(&self, dice: &Dice, delivery: &Delivery) {
         // Relaxed, here and below: everything happens on one thread.
         let left = self.shared.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
         let number = delivery.id().as_str().rsplit_once('-');
         let number = number.and_then(|(_, number)| number.parse().ok());
         let is_deadly = number.is_some_and(|number: u64| number % DEADLY == 1);
-        if left == 0 || !is_deadly || dice.choose("kills", 4) == 0 {
+        if !is_deadly || dice.choose("kills", 4) == 0 {
             return;
         }
         self.shared.left.store(left - 1, Ordering::Relaxed);

@@ -23,6 +23,6 @@ mod totals;
 
 pub use bugs::{Hunted, bugs, hunt, hunt_all};
 pub use life::{Life, live};
-pub use output::{hush, say};
+pub use output::say;
 pub use search::{Failed, Search, run_seed, shrink_seed};
 pub use totals::{Tally, Totals};

@@ -226,13 +226,13 @@ impl Stage<'_> {
             broken: Arc::default(),
         };
         let broken = Arc::clone(&play.broken);
-        let play = Handlers::new(play, draining);
+        let play = Arc::new(Handlers::new(play, draining));
         let ended = if self.dice.choose("spawned handlers", 2) == 0 {
             let handler = async |delivery: &Delivery| play.handle(delivery).await;
             self.run(builder.handler(handler).build(), &control, promises, ending)
         } else {
             let consumer = builder.spawned_handler(self.sim.spawner(), move |delivery| {
-                let (play, delivery) = (play.clone(), delivery.clone());
+                let (play, delivery) = (Arc::clone(&play), delivery.clone());
                 async move { play.handle(&delivery).await }.boxed()
             });
             self.run(consumer.build(), &control, promises, ending)

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use mayhem_sim::{Simulation, Tape, attempt};
 use mayhem_sim_runner::{
-    Failed, Hunted, Life, Search, Totals, hunt, hunt_all, hush, live, say, shrink_seed,
+    Failed, Hunted, Life, Search, Totals, hunt, hunt_all, live, say, shrink_seed,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
@@ -66,7 +66,6 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    hush();
     let life = Life {
         has_canary: cli.canary,
         messages: cli.messages.map(NonZero::get),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mayhem_sim::{Found, Simulation, Violation, attempt, shrink};
 
-use crate::{Life, Tally, Totals, hush, live};
+use crate::{Life, Tally, Totals, live};
 
 /// Which seeds, and for how long.
 #[derive(Clone, Debug)]
@@ -96,7 +96,6 @@ impl Search {
 ///
 /// The promise that was broken.
 pub fn run_seed(seed: u64, life: Life) -> Result<Tally, Violation> {
-    hush();
     attempt(&Simulation::without_tape(seed), |sim| live(sim, life))
 }
 

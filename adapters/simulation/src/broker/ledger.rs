@@ -4,7 +4,6 @@
 //! a number or waits.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::time::Duration;
 
 use mayhem_core::{
@@ -104,8 +103,9 @@ impl Ledger {
         let entry = &mut self.entries[index];
         entry.truth.deliveries += 1;
         self.text.clear();
-        // Ignored: a string takes all that is written to it.
-        let _ = write!(self.text, "{}/{}", entry.id, entry.truth.deliveries);
+        self.text.push_str(entry.id.as_str());
+        self.text.push('/');
+        push_number(&mut self.text, entry.truth.deliveries);
         let token = LeaseToken::from(self.text.as_str());
         let (deadline, until) = (at + lease.told, at + lease.real);
         entry.truth.fate = Fate::Leased {
@@ -314,6 +314,14 @@ impl Ledger {
             kind,
         });
     }
+}
+
+/// Adds a number to a text: for each delivery, and so without what a format can do beside that.
+fn push_number(text: &mut String, number: u32) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.extend(char::from_digit(number % 10, 10));
 }
 
 /// What most runs write down, so that the list seldom has to be moved.

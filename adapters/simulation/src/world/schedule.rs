@@ -93,7 +93,7 @@ impl World {
         let id = state.pick(&self.dice);
         self.record(&id);
         // A runnable task is in the table: `remove_task` clears both.
-        let task = state.tasks.get_mut(&id)?;
+        let task = state.tasks.get_mut(id)?;
         task.is_runnable = false;
         task.poll += 1;
         let waker = TaskWaker {
@@ -123,7 +123,7 @@ impl State {
         let State {
             runnable, tasks, ..
         } = self;
-        let priority = |id: &TaskId| tasks.get(id).map_or(0, |task| task.priority);
+        let priority = |id: &TaskId| tasks.get(*id).map_or(0, |task| task.priority);
         let mut most = 0;
         for index in 1..runnable.len() {
             if priority(&runnable[index]) > priority(&runnable[most]) {
@@ -132,8 +132,12 @@ impl State {
         }
         // A change point: the most urgent becomes the least urgent.
         if runnable.len() > 1 && dice.chance("priority change", PRIORITY_CHANGE) {
-            let least = tasks.values().map(|task| task.priority).min().unwrap_or(0);
-            if let Some(task) = tasks.get_mut(&runnable[most]) {
+            let least = tasks
+                .iter()
+                .map(|(_, task)| task.priority)
+                .min()
+                .unwrap_or(0);
+            if let Some(task) = tasks.get_mut(runnable[most]) {
                 task.priority = least - 1;
             }
         }
@@ -150,7 +154,7 @@ struct TaskWaker {
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.world.state.with(|state| {
-            let task = state.tasks.get(&self.id);
+            let task = state.tasks.get(self.id);
             if task.is_some_and(|task| task.poll == self.poll) {
                 state.make_runnable(self.id);
             }
