@@ -65,7 +65,7 @@ impl Hazards {
                 ],
             ),
             spurious_poll: swarm_rate(dice, "swarm: spurious poll", 0.03),
-            pause: swarm_rate(dice, "swarm: pause", 0.000_3),
+            pause: swarm_rate(dice, "swarm: pause", 0.000_5),
             pause_max: dice.pick("swarm: longest pause", &[1, 10, 120]) * SECOND,
             timer_late: swarm_rate(dice, "swarm: timer late", 0.01),
             timer_late_max: dice.pick("swarm: latest timer", &[1, 3, 30]) * SECOND / 10,

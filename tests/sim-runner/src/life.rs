@@ -1,18 +1,19 @@
 //! One simulated life: consumers come, stop, crash and go until every message has its fate.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::LocalBoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
+use futures::future::Either;
 use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Phase, Report};
 use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
 };
 
+use crate::apart::{apart, together};
 use crate::batches::{Handlers, Mark};
 use crate::handler::{Play, PollsLeft};
 use crate::hooks::add_hooks;
@@ -276,35 +277,19 @@ impl Stage<'_> {
                 control.stop(plan);
             }
         };
-        let script = futures::future::join(change, stop);
+        let script = futures::future::join(change, stop).map(drop);
         let run = consumer.run();
-        let mut parts: FuturesUnordered<LocalBoxFuture<'_, Option<Report>>> = if is_apart {
-            let script = script.map(|_| None).boxed_local();
-            [run.map(Some).boxed_local(), script].into_iter().collect()
-        } else {
-            let mut script = Box::pin(script.fuse());
-            let mut run = Box::pin(run);
-            let both = poll_fn(move |cx| {
-                // Of no interest once the consumer has ended.
-                let _ = script.as_mut().poll(cx);
-                run.as_mut().poll(cx).map(Some)
-            });
-            [both.boxed_local()].into_iter().collect()
-        };
+        let mut run = pin!(match is_apart {
+            true => Either::Left(apart(run, script)),
+            false => Either::Right(together(run, script)),
+        });
         let both = poll_fn(|cx| {
             if !polls.take() {
                 return Poll::Ready(Ended::Crashed);
             }
-            let mut report = None;
-            while let Poll::Ready(Some(ended)) = parts.poll_next_unpin(cx)
-                && report.is_none()
-            {
-                report = ended;
-            }
-            match report {
+            match run.as_mut().poll(cx) {
                 _ if self.kills.is_dying(cx) => Poll::Ready(Ended::Crashed),
-                Some(report) => Poll::Ready(Ended::Reported(report)),
-                None => Poll::Pending,
+                ended => ended.map(Ended::Reported),
             }
         });
         let horizon = mayhem_core::Clock::now(&self.clock) + HORIZON;

@@ -166,7 +166,7 @@ impl Settings {
             0 => Ending::Stops(1),
             1 => Ending::StopAtEvent(dice.choose("stop at event", 400)),
             2 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
-            _ => Ending::Crash(1 + dice.choose("crash at poll", 300)),
+            _ => Ending::Crash(1 + dice.choose("crash at poll", 200)),
         }
     }
 

@@ -163,4 +163,4 @@ impl Wake for TaskWaker {
 }
 
 /// How often the most urgent task loses its rank.
-const PRIORITY_CHANGE: f64 = 1.0 / 64.0;
+const PRIORITY_CHANGE: f64 = 1.0 / 24.0;
