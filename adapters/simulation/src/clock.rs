@@ -30,8 +30,17 @@ impl SimClock {
     }
 
     /// Waits for `duration`.
-    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        self.sleep_until(self.now() + duration)
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + Unpin + use<> {
+        self.timer(self.now() + duration)
+    }
+
+    fn timer(&self, deadline: Instant) -> Sleep {
+        Sleep {
+            id: self.world.next_serial(),
+            world: Arc::clone(&self.world),
+            deadline,
+            slot: None,
+        }
     }
 
     /// The time since the world began without the suspends: `CLOCK_MONOTONIC`, where
@@ -93,13 +102,7 @@ impl Clock for SimClock {
     }
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
-        Sleep {
-            id: self.world.next_serial(),
-            world: Arc::clone(&self.world),
-            deadline,
-            slot: None,
-        }
-        .boxed()
+        self.timer(deadline).boxed()
     }
 }
 

@@ -14,6 +14,7 @@ use super::slab::{Handle, Slab};
 use super::slot::{Lease, Leased, Newer, Stage, Timer, Wait};
 use super::spread::Spread;
 use crate::metrics::Tally;
+use crate::time::earliest;
 use crate::{Instant, LeaseToken, MessageId};
 
 /// How leases are kept.
@@ -301,8 +302,8 @@ impl<T: Leased> LeaseTable<T> {
         let deadline = |handle| self.leases.get(handle).map(|lease| lease.deadline);
         let first = |cohorts: &Cohorts| cohorts.first_handle(&self.leases).and_then(deadline);
         let waiting = self.waiting.first().map(|(deadline, _)| *deadline);
-        let cohorts = [&self.renewals, &self.lasts, &self.expiries].map(first);
-        cohorts.into_iter().chain([waiting]).flatten().min()
+        let [renewals, lasts, expiries] = [&self.renewals, &self.lasts, &self.expiries].map(first);
+        earliest(&[renewals, lasts, expiries, waiting])
     }
 
     /// Lets an older delivery go on under a newer lease of the same message.

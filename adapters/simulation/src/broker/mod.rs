@@ -5,6 +5,7 @@
 //! waits for it: each look at the broker first catches up with the clock.
 
 mod asked;
+mod awaited;
 mod facts;
 mod ledger;
 mod settings;
@@ -252,7 +253,15 @@ fn check_batch<'a>(leases: impl Iterator<Item = &'a str>, count_max: usize) {
         count <= count_max,
         "a batch of {count} is beyond the cap of {count_max}"
     );
-    leases.sort_unstable();
-    leases.dedup();
-    assert_eq!(leases.len(), count, "a batch names every lease once");
+    // One by one if there are few, which is quicker than to sort them.
+    let is_once = if count <= FEW {
+        (1..count).all(|index| !leases[..index].contains(&leases[index]))
+    } else {
+        leases.sort_unstable();
+        leases.windows(2).all(|pair| pair[0] != pair[1])
+    };
+    assert!(is_once, "a batch names every lease once");
 }
+
+/// Fewer than it takes for a sort to pay.
+const FEW: usize = 8;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use futures::channel::oneshot;
 use futures::future::{poll_fn, select};
 use mayhem_core::{BrokerError, Clock, Instant, Outcome, Pull, Received};
 
 use super::asked::Asked;
+use super::awaited::Waiter;
 use super::settings::SimSettings;
 use super::wire::{Batch, Wire};
 use crate::guarded::{Guarded, Held, Hold};
@@ -38,16 +38,19 @@ impl Shared {
             self.tell(wire, facts_before);
             let has_changed = wire.ledger.changes() != ledger_before;
             wire.changes += u64::from(has_changed);
-            let waiting = if wire.changes == changes_before {
-                Vec::new()
-            } else {
-                wire.wakes += 1;
-                std::mem::take(&mut wire.waiting)
-            };
-            (output, wire.changes, waiting)
+            if wire.changes == changes_before {
+                return (output, wire.changes, None);
+            }
+            wire.wakes += 1;
+            let spare = std::mem::take(&mut wire.spare);
+            let waiting = std::mem::replace(&mut wire.waiting, spare);
+            (output, wire.changes, Some(waiting))
         });
-        // Woken after the look: a waker is foreign code.
-        waiting.into_iter().for_each(Waker::wake);
+        if let Some(mut waiting) = waiting {
+            // Woken after the look: a waker is foreign code.
+            waiting.drain(..).for_each(Waker::wake);
+            self.wire.with(|wire| wire.spare = waiting);
+        }
         (output, seen)
     }
 
@@ -124,19 +127,20 @@ impl Shared {
     }
 
     async fn answer(&self, batch: Arc<Batch>) -> Result<Vec<Outcome>, BrokerError> {
-        let (reply, mut outcomes) = oneshot::channel();
         self.visit(|wire, now| {
             wire.check_usable(now)?;
             wire.check_refused()
         })?;
         let latency = &self.settings.call_latency;
-        let answer_at = self.visit(|wire, now| wire.send_call(now, batch, reply, latency));
+        let waiter = Waiter::new(self);
+        let call = waiter.call;
+        let answer_at = self.visit(|wire, now| wire.send_call(now, batch, call, latency));
         let (Ok(wake_at) | Err(wake_at)) = answer_at;
         self.clock.sleep_until(wake_at).await;
         // Catches up, so that the effect has happened.
         self.visit(|wire, now| wire.check_usable(now))?;
-        match (answer_at, outcomes.try_recv()) {
-            (Ok(_), Ok(Some(outcomes))) => Ok(outcomes),
+        match (answer_at, waiter.take()) {
+            (Ok(_), Some(outcomes)) => Ok(outcomes),
             _ => Err(BrokerError::Retryable("simulated: no reply".into())),
         }
     }

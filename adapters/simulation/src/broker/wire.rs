@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use futures::channel::oneshot;
 use mayhem_core::{
     BrokerCall, BrokerError, Extension, Instant, LeaseToken, Message, Outcome, Received, Settle,
     Settlement,
 };
 
+use super::awaited::Awaited;
 use super::facts::{CallStage, Fact, FactKind};
 use super::ledger::{Lease, Ledger};
 use super::settings::{Faults, SimSettings};
@@ -25,8 +25,9 @@ pub(super) struct Wire {
     pub(super) call_listener: Option<CallListener>,
     /// What calls have come to that nobody was told of yet.
     pub(super) call_stages: Vec<(BrokerCall, CallStage)>,
-    /// Calls on their way to their effect.
-    pub(super) calls: BTreeMap<(Instant, u64), (Arc<Batch>, Reply)>,
+    /// Calls on their way to their effect, and under which name somebody may wait for them.
+    pub(super) calls: BTreeMap<(Instant, u64), (Arc<Batch>, Option<u64>)>,
+    pub(super) awaited: Awaited,
     /// Deliveries on their way to the consumer.
     pub(super) arrivals: BTreeMap<(Instant, u64), Received>,
     serial: u64,
@@ -35,6 +36,8 @@ pub(super) struct Wire {
     /// Grows with every change that somebody may wait for.
     pub(super) changes: u64,
     pub(super) waiting: Vec<Waker>,
+    /// Kept for its memory; empty.
+    pub(super) spare: Vec<Waker>,
     /// Counts how often those who waited were woken.
     pub(super) wakes: u64,
 }
@@ -50,8 +53,6 @@ pub(super) enum Batch {
     Extend(Vec<Extension>),
 }
 
-pub(super) type Reply = oneshot::Sender<Vec<Outcome>>;
-
 impl Wire {
     pub(super) fn new(dice: Dice, faults: Faults) -> Self {
         Self {
@@ -62,12 +63,14 @@ impl Wire {
             call_listener: None,
             call_stages: Vec::new(),
             calls: BTreeMap::new(),
+            awaited: Awaited::default(),
             arrivals: BTreeMap::new(),
             serial: 0,
             is_finished: false,
             is_closed: false,
             changes: 0,
             waiting: Vec::new(),
+            spare: Vec::new(),
             wakes: 0,
         }
     }
@@ -109,10 +112,11 @@ impl Wire {
                 (None, None) => return,
                 // At the same instant the call comes first: it was there in time.
                 (Some(at), deadline) if deadline.is_none_or(|deadline| at <= deadline) => {
-                    let (_, (batch, reply)) = self.calls.pop_first().expect("looked at above");
+                    let (_, (batch, call)) = self.calls.pop_first().expect("looked at above");
                     let outcomes = self.take_effect(at, &batch);
-                    // Ignored: the caller has given up, which changes nothing of the effect.
-                    let _ = reply.send(outcomes);
+                    if let Some(call) = call {
+                        self.awaited.answer(call, outcomes);
+                    }
                 }
                 _ => {
                     self.ledger.expire_one(now);
@@ -181,7 +185,7 @@ impl Wire {
         &mut self,
         now: Instant,
         batch: Arc<Batch>,
-        reply: Reply,
+        call: u64,
         latency: &RangeInclusive<Duration>,
     ) -> Result<Instant, Instant> {
         if let Batch::Settle(batch) = &*batch {
@@ -216,11 +220,10 @@ impl Wire {
             if self.dice.chance("request duplicated", request_duplicated) {
                 let again_at = effect_at + self.dice.duration("second request", delay_max);
                 let key = (again_at, self.next_serial());
-                let (nobody, _) = oneshot::channel();
-                self.calls.insert(key, (Arc::clone(&batch), nobody));
+                self.calls.insert(key, (Arc::clone(&batch), None));
             }
             let key = (effect_at, self.next_serial());
-            self.calls.insert(key, (batch, reply));
+            self.calls.insert(key, (batch, Some(call)));
             // Whoever waits for the first of them has to wake up earlier now.
             let is_first = self.calls.first_key_value().map(|first| *first.0) == Some(key);
             self.changes += u64::from(is_first);
@@ -236,8 +239,9 @@ impl Wire {
     /// waits for.
     fn note_overtaking(&mut self, now: Instant, batch: &[Settlement]) {
         for item in batch {
-            let is_extending = |(batch, reply): &(Arc<Batch>, Reply)| match &**batch {
-                Batch::Extend(extensions) if !reply.is_canceled() => extensions
+            let is_awaited = |call: u64| self.awaited.is_awaited(call);
+            let is_extending = |(batch, call): &(Arc<Batch>, Option<u64>)| match &**batch {
+                Batch::Extend(extensions) if call.is_some_and(is_awaited) => extensions
                     .iter()
                     .any(|extension| extension.lease == item.lease),
                 _ => false,
@@ -350,10 +354,15 @@ impl Wire {
         let permanent = self.faults.permanent_from.filter(|from| *from > now);
         let deadline = self.ledger.next_deadline();
         let ready = self.ledger.next_ready(now);
-        [call, arrival, permanent, deadline, ready]
-            .into_iter()
-            .flatten()
-            .min()
+        let mut next = None;
+        // By hand, as it is asked with every look for messages.
+        for event in [call, arrival, permanent, deadline, ready] {
+            next = match (next, event) {
+                (Some(next), Some(event)) => Some(event.min(next)),
+                (next, event) => next.or(event),
+            };
+        }
+        next
     }
 
     pub(super) fn next_serial(&mut self) -> u64 {
