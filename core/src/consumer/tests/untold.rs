@@ -9,14 +9,17 @@ use futures::future::{BoxFuture, ready};
 use super::testing::{Rig, ack};
 use crate::control::lock;
 use crate::{
-    Broker, BrokerError, Caps, Consumer, Extension, Failure, Outcome, Pull, Received, Settlement,
+    Broker, BrokerError, Caps, Cause, Consumer, Extension, Failure, Outcome, Pull, Received,
+    Settlement,
 };
 
 /// Fails once, in a way that cannot be told.
 struct Failing<B> {
     broker: B,
-    fails: Mutex<Option<fn(crate::Cause) -> BrokerError>>,
+    fails: Mutex<Option<Fails>>,
 }
+
+type Fails = fn(Cause) -> BrokerError;
 
 #[derive(Debug)]
 struct Untold;
