@@ -41,10 +41,14 @@ pub trait Broker: Send + Sync {
     /// Dropping the call loses the outcomes, not the settlements.
     fn settle(&self, batch: Vec<Settlement>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>>;
 
-    /// Extends leases, each to [`Extension::lease`] after the moment of the call.
+    /// Extends leases, each by its [`Extension::duration`] from the moment of the call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the call loses the outcomes; the extensions may take effect or not.
     fn extend(&self, batch: Vec<Extension>) -> BoxFuture<'_, Result<Vec<Outcome>, BrokerError>>;
 
-    /// What this broker can do.
+    /// What this broker can do. Asked once, before anything else.
     fn caps(&self) -> Caps;
 }
 
