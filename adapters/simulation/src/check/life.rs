@@ -217,13 +217,13 @@ impl Checks {
     }
 
     pub(super) fn hold(&mut self, id: &MessageId) -> usize {
-        let generations = self.messages.get_mut(id).map(|it| &mut it.generations);
-        let Some(generations) = generations else {
+        let Some(message) = self.messages.get_mut(id) else {
             return 0;
         };
         let is_running = |it: &Generation| it.is_started && it.end.is_none();
-        let running = generations.iter().rposition(is_running).unwrap_or(0);
-        if let Some(generation) = generations.get_mut(running) {
+        let running = message.generations.iter().rposition(is_running);
+        let running = running.unwrap_or(0);
+        if let Some(generation) = message.generations.get_mut(running) {
             generation.holds += 1;
         }
         running
@@ -297,8 +297,7 @@ impl Checks {
         let meant = (self.panics, self.shield_panics, self.branch_failures);
         // What was given up may not have been heard any more.
         if totals.abandoned == 0 && told != meant {
-            let detail =
-                format!("panics, of shielded work too, and branches: {meant:?}, told {told:?}");
+            let detail = format!("panics, shielded too, and branches: {meant:?}, told {told:?}");
             return Err(Broken("told once", detail));
         }
         if totals.abandoned == 0 {
