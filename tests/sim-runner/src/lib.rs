@@ -3,8 +3,8 @@
 //! In reading order: `settings` (what the dice decide about one life), `features` (what its
 //! consumers use), `fan_out` (their branches), `handler` (what its handlers do), `batches` (which
 //! of them go together), `kills` (which bring the process down), `hooks` (what follows a stop),
-//! `stopper` (what is told), `output` (what is printed), `apart` (what is polled with a
-//! consumer, or not), `life` (consumers that come, stop, crash and go until every message has its fate),
+//! `stopper` (what is told), `output` (what is printed), `apart` (what is polled with a consumer,
+//! or not), `life` (consumers that come, stop, crash and go until every message has its fate),
 //! `totals` (what many lives met), `search` (many seeds on several threads), `bugs` (those that are
 //! planted in the engine).
 
