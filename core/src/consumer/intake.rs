@@ -291,7 +291,12 @@ impl Engine<'_> {
         self.stats.bytes += bytes;
         self.stats.buffered += 1;
         match shed {
-            Some(wait) => self.shed(now, handle, wait),
+            Some(wait) => {
+                if let Err(message) = key {
+                    self.tell_key_panic(handle, message);
+                }
+                self.shed(now, handle, wait);
+            }
             None if is_running => self.line_up(handle, key),
             None => self.release(handle),
         }

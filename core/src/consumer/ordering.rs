@@ -234,15 +234,21 @@ impl Engine<'_> {
 
     /// A message without a key that can be told is not started: it might be out of order.
     fn key_panicked(&mut self, handle: Handle, message: String) {
+        let error = self.tell_key_panic(handle, message);
+        let settle = self.retry(handle, None, Some(error));
+        self.settle_or_park(self.observing.now, handle, settle, false);
+    }
+
+    /// Tells that the key of a message cannot be told, and returns the words for it.
+    pub(super) fn tell_key_panic(&mut self, handle: Handle, message: String) -> String {
         self.stats.totals.panicked += 1;
-        let message = format!("the key of its order: {message}");
-        let error = message.clone();
+        let error = format!("the key of its order: {message}");
+        let message = error.clone();
         self.emit_about(handle, |delivery| Event::HandlerPanicked {
             delivery,
             message,
         });
-        let settle = self.retry(handle, None, Some(error));
-        self.settle_or_park(self.observing.now, handle, settle, false);
+        error
     }
 }
 

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::ordering::{ordered, second, told};
 use super::testing::{Rig, seconds};
 use crate::{Clock, Event, Verdict};
@@ -50,4 +53,30 @@ fn a_message_that_was_shed_and_does_not_come_back_is_waited_for_no_longer_than_a
         assert!(rig.clock.now().as_nanos() < 15_000_000_000);
         assert!(shed < 250, "not again and again: {shed}");
     }
+}
+
+#[test]
+fn a_panic_over_a_key_is_told_of_a_message_that_is_shed_as_well() {
+    let mut rig = Rig::new();
+    rig.broker.publish(["a-1", "a-2", "a-3", "bad"]);
+    rig.broker.with(|state| state.overshoot = 4);
+    let panics = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&panics);
+    let builder = rig.builder().prefetch(1).ordered_by(move |message| {
+        if message.id.as_str() == "bad" {
+            // Relaxed: counted in one thread.
+            seen.fetch_add(1, Ordering::Relaxed);
+            panic!("a planned panic");
+        }
+        None
+    });
+    let (handler, _) = second(&rig, |_| Verdict::Ack);
+
+    let report = rig.run(builder.max_deliveries(2).handler(handler).build().run());
+
+    let panics = panics.load(Ordering::Relaxed);
+    let is_told = |event: &Event| matches!(event, Event::HandlerPanicked { .. });
+    assert!(panics > report.totals.dead_lettered + report.totals.retried);
+    assert_eq!(rig.count(is_told) as u64, panics);
+    assert_eq!(report.totals.panicked, panics);
 }
