@@ -133,6 +133,13 @@ P=[
 ('batched/lead.rs','            || self.draining.poll_unpin(cx).is_ready()','            || (!B("batch kept at a drain") && self.draining.poll_unpin(cx).is_ready())'),
 ('batched/lead.rs','clock.sleep_until(clock.now() + within)','clock.sleep_until(clock.now() + within * (1 + u32::from(B("batch handled too late"))))'),
 ('batched/batch.rs','state.is_closed = state.seats.len() >= count_max;','state.is_closed = state.seats.len() >= count_max + usize::from(B("batch too large"));'),
+('consumer/ordering.rs','        self.stats.totals.panicked += 1;\n        let error = format!("the key of its order: {message}");','        if B("panic over a key not told") { return message; }\n        self.stats.totals.panicked += 1;\n        let error = format!("the key of its order: {message}");'),
+('consumer/ordering.rs','            Err(message) => return self.key_panicked(handle, message),','            Err(_) if B("message without its key started") => None,\n            Err(message) => return self.key_panicked(handle, message),'),
+(I,'                if let Err(message) = key {','                if let Err(message) = key && !B("panic over a key not told of what is shed") {'),
+('consumer/ordering.rs','        let Some(after) = away else {','        let Some(after) = away.filter(|_| !B("those behind a failed head go on")) else {'),
+('consumer/ordering.rs','        let end = self.observing.now + after + lease;','        let end = self.observing.now + if B("failed head not waited for") { Duration::ZERO } else { after + lease };'),
+('order.rs','        if is_head {\n            lane.head = Some(item);','        if is_head && is_back && B("head that is back goes last") && let Some(first) = lane.tail.pop_front() {\n            lane.head = Some(first);\n            lane.tail.push_back(item);\n        } else if is_head {\n            lane.head = Some(item);'),
+('consumer/shedding.rs','            Some((first, until)) if first != id => return','            Some((first, until)) if first != id && !B("those behind one that was shed started") => return'),
 ]
 names=[];bad=0
 for f,old,new in P:

@@ -217,6 +217,13 @@ const BUGS: &[(&str, u64)] = &[
     ("batch kept at a drain", BUDGET),
     ("batch handled too late", BUDGET),
     ("batch too large", BUDGET),
+    ("panic over a key not told", BUDGET),
+    ("message without its key started", BUDGET),
+    ("panic over a key not told of what is shed", BUDGET),
+    ("those behind a failed head go on", BUDGET),
+    ("failed head not waited for", BUDGET),
+    ("head that is back goes last", BUDGET),
+    ("those behind one that was shed started", BUDGET),
 ];
 
 /// As many as a fixed run has.

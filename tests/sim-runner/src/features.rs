@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::batches::Batches;
 use crate::fan_out::Policy;
+use crate::handler::panic_as_planned;
 use crate::hooks::NAMES;
 use mayhem_core::{Builder, Control, Message, MessageId, NackedHead, OrderKey, Rate, Timeout};
 use mayhem_sim::{Checker, Dice, Promises, SimClock};
@@ -18,6 +19,8 @@ pub(crate) struct Features {
     /// The longest that leases are extended, where that is for as long as is needed.
     adaptive_max: Option<Duration>,
     has_keys: bool,
+    /// Whether the keys of some messages cannot be told, now and then.
+    has_bad_keys: bool,
     nacked_head: NackedHead,
     /// Whether the broker can delay a nack.
     pub(crate) can_delay: bool,
@@ -54,6 +57,7 @@ impl Features {
             adaptive_max: has("swarm: adaptive", 6)
                 .then(|| lease * dice.pick("swarm: longest extension", &[2, 8])),
             has_keys: has("swarm: keys", 6),
+            has_bad_keys: has("swarm: bad keys", 4),
             nacked_head: dice.pick(
                 "swarm: nacked head",
                 &[NackedHead::Stall, NackedHead::ReleaseTail],
@@ -89,6 +93,7 @@ impl Features {
         promises.slow_poll = self.slow_poll;
         promises.can_delay = self.can_delay;
         promises.key_of = self.has_keys.then_some(key_of);
+        promises.nacked_head = self.nacked_head;
         promises.adaptive_max = self.adaptive_max;
         promises.prefetch_bytes = self.bytes_max.unwrap_or(promises.prefetch_bytes);
         // A shorter extension that comes late makes a lease shorter, and nobody can know.
@@ -99,6 +104,7 @@ impl Features {
         &self,
         mut builder: Builder<B, C, H>,
         lease: Duration,
+        (dice, checker): (&Dice, &Checker),
     ) -> Builder<B, C, H> {
         builder = builder.slow_poll(self.slow_poll);
         if let Some(timeout) = self.timeout {
@@ -114,8 +120,16 @@ impl Features {
             builder = builder.lease_adaptive(lease..=longest);
         }
         if self.has_keys {
+            let (dice, checker) = (dice.clone(), checker.clone());
+            let has_bad_keys = self.has_bad_keys;
             builder = builder
-                .ordered_by(|message: &Message| Some(OrderKey::of(&key_of(&message.id))))
+                .ordered_by(move |message: &Message| {
+                    if has_bad_keys && dice.chance("bad key", BAD_KEYS) {
+                        checker.key_panics(message);
+                        panic_as_planned();
+                    }
+                    Some(OrderKey::of(&key_of(&message.id)))
+                })
                 .nacked_head(self.nacked_head);
         }
         builder
@@ -160,6 +174,9 @@ fn key_of(id: &MessageId) -> u64 {
 fn as_count(dice: &Dice) -> u32 {
     u32::try_from(dice.choose("new rate", 20)).unwrap_or(0)
 }
+
+/// How many keys cannot be told, where some cannot.
+const BAD_KEYS: f64 = 0.05;
 
 /// Few, so that messages have to wait for one another.
 const KEYS: u64 = 5;

@@ -212,7 +212,8 @@ impl Stage<'_> {
                 stopper.see(event, &told);
             });
         let features = &self.settings.features;
-        let builder = features.build(builder, promises.lease);
+        let judged = (&self.dice, &self.checker);
+        let builder = features.build(builder, promises.lease, judged);
         let world = (&self.dice, &self.clock, &self.checker);
         let builder = add_hooks(builder, features.hooks, world);
         let play = Play {

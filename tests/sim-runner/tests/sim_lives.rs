@@ -129,6 +129,7 @@ const TOLD: &[&str] = &[
 /// What goes wrong, by the names under which it is counted.
 const FAULTS: &[&str] = &[
     "ack forgotten",
+    "bad key",
     "call refused",
     "commit failed",
     "commit reply lost",

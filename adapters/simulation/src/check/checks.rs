@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mayhem_core::{Backoff, Instant, LeaseToken, MessageId, Phase, Plan, Rate, Timeout, Verdict};
+use mayhem_core::{
+    Backoff, Instant, LeaseToken, MessageId, NackedHead, Phase, Plan, Rate, Timeout, Verdict,
+};
 
 use super::Time;
 use super::batching::Batching;
@@ -13,6 +15,7 @@ use super::hooks::Hook;
 use super::idle::Idle;
 use super::limits::Limits;
 use super::named::Named;
+use super::order::Keys;
 use super::poison::Spared;
 use super::room::{Room, Weight};
 use super::slow::SlowPoll;
@@ -49,6 +52,8 @@ pub struct Promises {
     pub rate: Option<Rate>,
     /// The keys of messages by their ids, where the builder was told of keys.
     pub key_of: Option<fn(&MessageId) -> u64>,
+    /// As the builder was told.
+    pub nacked_head: NackedHead,
     /// The longest that leases are extended at a time, where that is for as long as is needed.
     pub adaptive_max: Option<Duration>,
     /// As the builder was told.
@@ -114,6 +119,7 @@ pub(super) struct Checks {
     pub(super) told: Told,
     pub(super) idle: Idle,
     pub(super) batching: Batching,
+    pub(super) keys: Keys,
     pub(super) slow_polls: Vec<SlowPoll>,
     /// How many extensions the broker takes in a call.
     pub(super) extend_count_max: usize,
@@ -167,6 +173,8 @@ pub(super) struct Message {
 /// One delivery of one message, and its handler.
 pub(super) struct Generation {
     pub(super) is_started: bool,
+    /// Whether its key could not be told: then it has its end without a handler.
+    pub(super) is_keyless: bool,
     pub(super) attempt: u32,
     /// Which of all that were received it is.
     pub(super) serial: u64,
@@ -325,6 +333,7 @@ impl Default for Promises {
             slow_poll: Duration::from_millis(100),
             rate: None,
             key_of: None,
+            nacked_head: NackedHead::default(),
             adaptive_max: None,
             failure_plan: Plan {
                 drain: Duration::ZERO,

@@ -1,9 +1,9 @@
 //! What becomes of a delivery in hand: received, merged, extended, lost, and over.
 
-use mayhem_core::{DeliveryKey, Event, LeaseToken, MessageId};
+use mayhem_core::{DeliveryKey, Event, LeaseToken, Message, MessageId};
 
 use super::calls::Known;
-use super::checks::{Checks, Generation, delivery_of};
+use super::checks::{Checks, End, Generation, delivery_of};
 use super::timeouts::Ladder;
 use super::{Broken, Time};
 
@@ -21,6 +21,7 @@ impl Checks {
         let owner_before = message.owners.insert(delivery_of(&token), owner);
         message.generations.push(Generation {
             is_started: false,
+            is_keyless: false,
             attempt,
             serial: self.serial,
             started: Time::default(),
@@ -192,10 +193,28 @@ impl Checks {
         }
     }
 
+    /// What has just come ends as if its handler had panicked.
+    pub(super) fn key_panics(&mut self, message: &Message, time: Time) {
+        self.panics += 1;
+        self.error_at = time;
+        let generations = self.messages.get_mut(&message.id);
+        let newest = generations.and_then(|it| it.generations.last_mut());
+        if let Some(generation) = newest.filter(|it| it.known.token == message.lease) {
+            (generation.is_keyless, generation.is_started) = (true, true);
+            generation.started = time;
+            generation.end = Some((End::Panicked, time));
+        }
+    }
+
     pub(super) fn set_aside(&mut self, key: &DeliveryKey, time: Time) {
         let Some(message) = self.messages.get_mut(&key.id) else {
             return;
         };
+        // Too much as well, it is handed back for that reason.
+        let newest = message.generations.last_mut();
+        if let Some(generation) = newest.filter(|it| it.is_keyless && it.serial == self.serial) {
+            (generation.is_started, generation.end) = (false, None);
+        }
         // An earlier one of the same attempt only waits for its nack to be confirmed.
         let is_it = |it: &&mut Generation| it.attempt == key.attempt && !it.is_started;
         if let Some(generation) = message.generations.iter_mut().rev().find(is_it) {

@@ -115,7 +115,8 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("rate", "no more handlers start than the rate allows"),
     (
         "key order",
-        "of one key one handler runs at a time, in the order in which they were received",
+        "of one key one handler runs at a time, in the order in which they were received; who has \
+         failed or was shed keeps its place while it is waited for",
     ),
     (
         "timeout kept",

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mayhem_core::{DeliveryKey, Event, Instant, MessageId, Rate};
+use mayhem_core::{DeliveryKey, Event, Instant, Rate};
 
-use super::checks::{Checks, Generation, Mark, delivery_of};
+use super::checks::{Checks, Generation, Mark};
 use super::{Broken, Time};
 
 /// The limits of a consumer as they are now.
@@ -49,7 +49,8 @@ impl Checks {
                 }
             }
             Event::RateSet(rate) => self.set_rate(*rate, time),
-            Event::TailReleased { head, .. } => self.tail_released(head),
+            Event::TailReleased { head, .. } => self.tail_released(head, time)?,
+            Event::KeyStalled(key) => self.key_stalled(&key.id),
             _ => {}
         }
         Ok(())
@@ -103,63 +104,8 @@ impl Checks {
         Ok(())
     }
 
-    /// One of a key at a time, and in the order in which they were received.
-    fn check_key(&self, name: &DeliveryKey, time: Time) -> Result<(), Broken> {
-        let Some(key_of) = self.promises.key_of else {
-            return Ok(());
-        };
-        let key = key_of(&name.id);
-        let generations = self.messages.get(&name.id).map(|it| &it.generations);
-        let is_only = generations.is_some_and(|it| it.len() == 1);
-        let own = generations.and_then(|it| it.last());
-        let received = own.map(|it| it.serial).unwrap_or_default();
-        // A message that comes again may have to go before those that waited for it.
-        let is_duplicated = |it: &Generation| {
-            let lease = self.leases.get(&it.known.token);
-            lease.is_some_and(|lease| lease.is_duplicated)
-        };
-        let is_first = own
-            .is_some_and(|it| delivery_of(&it.known.token) == 1 && !is_duplicated(it))
-            && is_only;
-        for (id, message) in self.messages.iter() {
-            if *id == name.id || key_of(id) != key {
-                continue;
-            }
-            for other in &message.generations {
-                let is_running = other.is_started && (other.end.is_none() || other.holds > 0);
-                let is_in_hand = !other.known.is_over && !other.known.is_lost;
-                // While an eighth of its longest lease is left it is handed back.
-                let waits = !other.is_started && is_in_hand && !self.is_ending(other, time);
-                let is_older = other.serial < received
-                    && other.known.set_aside.is_none()
-                    && !other.known.is_behind;
-                if is_running || (is_first && waits && is_older) {
-                    let detail = format!("{name} starts before {id} has ended");
-                    return Err(Broken("key order", detail));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Some of what waited behind a message is handed back, and comes before others no more.
-    fn tail_released(&mut self, head: &MessageId) {
-        let Some(key_of) = self.promises.key_of else {
-            return;
-        };
-        let of_key = self
-            .messages
-            .iter_mut()
-            .filter(|(id, _)| key_of(id) == key_of(head));
-        for generation in of_key.flat_map(|(_, message)| &mut message.generations) {
-            if !generation.is_started && !generation.known.is_over {
-                generation.known.is_behind = true;
-            }
-        }
-    }
-
     /// Whether a delivery has been under lease for about as long as it may.
-    fn is_ending(&self, generation: &Generation, time: Time) -> bool {
+    pub(super) fn is_ending(&self, generation: &Generation, time: Time) -> bool {
         self.last_call(generation) <= time.now
     }
 
