@@ -29,10 +29,10 @@ impl<B, C, H> Builder<B, C, H> {
     /// Hooks run in the order in which they were added, one at a time, when every delivery has its
     /// end, the handlers and the function that made them have been dropped, and the phase is
     /// [`Phase::Closed`](crate::Phase::Closed); then [`run`](crate::Consumer::run) returns. They
-    /// run however the consumer came to its end, also after a failure. Each may take as long as
-    /// `within`; it is dropped then, and the next one begins. How each one ended stands in
-    /// [`Report::hooks`](crate::Report::hooks): a failure or a panic of one hinders none of the
-    /// others.
+    /// run however the consumer came to its end, also after a failure; only where `run()` itself is
+    /// dropped they are dropped with it. Each may take as long as `within`; it is dropped then, and
+    /// the next one begins. How each one ended stands in [`Report::hooks`](crate::Report::hooks): a
+    /// failure or a panic of one hinders none of the others.
     ///
     /// A third [`stop`](crate::Control::stop) gives up the hooks as well, whenever it comes: the
     /// one that is running is dropped and the rest are skipped. The first two change nothing here.
