@@ -140,6 +140,9 @@ P=[
 ('consumer/ordering.rs','        let end = self.observing.now + after + lease;','        let end = self.observing.now + if B("failed head not waited for") { Duration::ZERO } else { after + lease };'),
 ('order.rs','        if is_head {\n            lane.head = Some(item);','        if is_head && is_back && B("head that is back goes last") && let Some(first) = lane.tail.pop_front() {\n            lane.head = Some(first);\n            lane.tail.push_back(item);\n        } else if is_head {\n            lane.head = Some(item);'),
 ('consumer/shedding.rs','            Some((first, until)) if first != id => return','            Some((first, until)) if first != id && !B("those behind one that was shed started") => return'),
+('consumer/engine.rs','            drop_quietly(self.settings.observer.take());','            if !B("observer told after its panic") { drop_quietly(self.settings.observer.take()); }'),
+('consumer/engine.rs','            self.fail(Failure::ObserverPanicked(panic_message(payload)));','            let message = panic_message(payload);\n            if !B("panic of the observer ignored") { self.fail(Failure::ObserverPanicked(message)); }'),
+('consumer/intake.rs','        is_running && self.failure.is_none() && self','        is_running && (self.failure.is_none() || B("start after a failure")) && self'),
 ]
 names=[];bad=0
 for f,old,new in P:

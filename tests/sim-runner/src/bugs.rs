@@ -224,6 +224,9 @@ const BUGS: &[(&str, u64)] = &[
     ("failed head not waited for", BUDGET),
     ("head that is back goes last", BUDGET),
     ("those behind one that was shed started", BUDGET),
+    ("observer told after its panic", BUDGET),
+    ("panic of the observer ignored", BUDGET),
+    ("start after a failure", BUDGET),
 ];
 
 /// As many as a fixed run has.

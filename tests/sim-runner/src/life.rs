@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::Either;
-use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Instant, Phase, Report};
+use mayhem_core::{Consumer, Control, Delivery, Event, Execution, Failure, Instant, Phase, Report};
 use mayhem_sim::{
     Checker, Dice, Fate, Faults, Hang, Hazards, Promises, SimBroker, SimClock, SimStore, Simulation,
 };
@@ -144,7 +144,7 @@ impl Stage<'_> {
                 self.checker.end(&report);
                 self.tally.add_report(&report.totals);
                 self.tally.add_hooks(&report.hooks);
-                Ok(report.error.is_some())
+                Ok(matches!(report.error, Some(Failure::Broker(_))))
             }
             Ended::Crashed => {
                 self.tally.crashes += 1;
@@ -181,6 +181,10 @@ impl Stage<'_> {
         };
         let mut stopper = Stopper {
             stop: events,
+            panic: match ending {
+                Ending::ObserverPanics(event) => Some(event),
+                _ => None,
+            },
             checker: self.checker.clone(),
             told: Arc::clone(&self.told),
             is_told: self.life.is_told,

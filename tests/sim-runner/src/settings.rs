@@ -40,6 +40,8 @@ pub(crate) enum Ending {
     Stops(u32),
     /// With a stop at an event.
     StopAtEvent(u64),
+    /// With a panic of the observer, at an event.
+    ObserverPanics(u64),
     /// Dropped before this poll.
     Crash(u64),
 }
@@ -161,11 +163,14 @@ impl Settings {
                 events_max: (!is_last).then_some(events_max),
             };
         }
-        let kinds = if self.is_honest { 2 } else { 6 };
+        let kinds = if self.is_honest { 5 } else { 7 };
         match dice.choose("end of life", kinds) {
             0 => Ending::Stops(1),
             1 => Ending::StopAtEvent(dice.choose("stop at event", 400)),
-            2 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
+            2 => Ending::ObserverPanics(dice.choose("observer panics at", 400)),
+            3 if self.is_honest => Ending::Stops(1),
+            4 if self.is_honest => Ending::StopAtEvent(dice.choose("stop at event", 400)),
+            3 => Ending::Stops(2 + u32::from(dice.choose("third stop", 2) == 1)),
             _ => Ending::Crash(1 + dice.choose("crash at poll", 200)),
         }
     }

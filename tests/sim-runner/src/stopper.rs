@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use mayhem_core::{Control, Event, Plan};
 use mayhem_sim::Checker;
 
+use crate::handler::panic_as_planned;
 use crate::output::say;
 use crate::totals::name_of;
 
@@ -13,6 +14,8 @@ use crate::totals::name_of;
 pub(crate) struct Stopper {
     /// After how many more events, and how.
     pub(crate) stop: Option<(u64, Plan)>,
+    /// After how many more it panics.
+    pub(crate) panic: Option<u64>,
     pub(crate) checker: Checker,
     pub(crate) told: Told,
     /// Whether every event is printed.
@@ -28,8 +31,15 @@ impl Stopper {
             say(format_args!("    told {event:?}"));
         }
         if let Some(name) = name_of(event) {
-            let mut told = self.told.lock().expect("nobody panics with it");
-            *told.entry(name).or_default() += 1;
+            self.count(name);
+        }
+        if let Some(left) = self.panic {
+            self.panic = left.checked_sub(1);
+            if left == 0 {
+                self.count("observer panicked");
+                self.checker.observer_panics();
+                panic_as_planned();
+            }
         }
         let Some((count, plan)) = self.stop else {
             return;
@@ -41,5 +51,10 @@ impl Stopper {
             self.checker.stopped(&plan);
             control.stop(plan);
         }
+    }
+
+    fn count(&self, name: &'static str) {
+        let mut told = self.told.lock().expect("nobody panics with it");
+        *told.entry(name).or_default() += 1;
     }
 }

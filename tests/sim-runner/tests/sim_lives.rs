@@ -117,6 +117,7 @@ const TOLD: &[&str] = &[
     "hook panicked",
     "hook timed out",
     "key stalled",
+    "observer panicked",
     "paused",
     "poisoned",
     "postponed",

@@ -88,12 +88,14 @@ pub(super) struct Checks {
     pub(super) draining: Option<Mark>,
     pub(super) stops: Vec<(Mark, Plan)>,
     pub(super) closed: Option<Mark>,
+    /// When the observer has panicked: nothing is told since.
+    pub(super) deaf_at: Option<Mark>,
     pub(super) panics: u64,
     pub(super) shield_panics: u64,
     pub(super) branch_failures: u64,
     pub(super) is_safe: Option<IsSafe>,
-    /// Which consumers have crashed.
-    pub(super) crashed: Vec<u32>,
+    /// Which consumers have crashed, or ended with messages that nobody can hear of.
+    pub(super) unfinished: Vec<u32>,
     /// How many leases were given to this consumer and have not ended.
     pub(super) leased: u64,
     /// The leases of deliveries that were handed over and not told of yet, and their bytes.

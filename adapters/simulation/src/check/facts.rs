@@ -28,6 +28,10 @@ impl Checks {
             (FactKind::Duplicated, Some(token)) => {
                 self.leases.get_or_default(token).is_duplicated = true;
             }
+            (FactKind::SettleCalled(kind), Some(_)) if self.is_deaf() => {
+                return self.settled_unheard(fact, *kind);
+            }
+            (FactKind::ExtendCalled { .. }, Some(_)) if self.is_deaf() => {}
             (FactKind::SettleCalled(kind), Some(token)) => {
                 return self.settle_called(fact, *kind, token);
             }
@@ -57,6 +61,9 @@ impl Checks {
                 let is_counted = self.is_counted(token);
                 self.lease_ended(token);
                 let until = self.set_until(fact, None);
+                if self.is_deaf() {
+                    return Ok(());
+                }
                 if until == Some(fact.at) {
                     self.ran_out(fact, token, time)?;
                 }
@@ -95,10 +102,10 @@ impl Checks {
         self.leased -= u64::from(lease.life == self.life);
     }
 
-    /// Whether a lease was given to a consumer that has not crashed.
+    /// Whether a lease was given to a consumer that answers for it.
     fn is_counted(&self, token: &LeaseToken) -> bool {
         let lease = self.leases.get(token);
-        lease.is_some_and(|it| !self.crashed.contains(&it.life))
+        lease.is_some_and(|it| !self.unfinished.contains(&it.life))
     }
 
     /// Notes when a lease ends; returns when it would have ended.

@@ -170,7 +170,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "no failure",
-        "a consumer does not stop by itself unless its broker broke",
+        "a consumer stops by itself where its broker broke or its observer panicked, only there",
     ),
     (
         "nothing lost",

@@ -17,7 +17,7 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            crashed,
+            unfinished,
             stolen_at,
             hooks,
             extend_count_max,
@@ -29,7 +29,7 @@ impl Checks {
             messages,
             leases,
             is_safe,
-            crashed,
+            unfinished,
             stolen_at,
             hooks,
             extend_count_max,
@@ -48,6 +48,7 @@ impl Checks {
     }
 
     pub(super) fn event(&mut self, event: &Event, time: Time) -> Result<(), Broken> {
+        self.check_heard()?;
         self.told.add(event);
         match event {
             Event::Received(key) => self.received(&key.id, key.attempt, time),
@@ -131,13 +132,19 @@ impl Checks {
         if self.is_closed {
             return Err(Broken("closed is closed", format!("{name} starts")));
         }
-        if let Some(draining) = self.draining
+        if let Some(draining) = self.draining.or(self.deaf_at)
             && time.is_well_after(draining)
         {
             return Err(Broken("no start after stop", format!("{name} starts")));
         }
         self.running += 1;
         self.idle.end();
+        if self.is_deaf() {
+            return Ok(Start {
+                life: self.life,
+                generation: self.place_unheard(delivery.id(), delivery.lease_token()),
+            });
+        }
         self.check_start(&name, time)?;
         let stolen_at = self.stolen_at.now;
         let message = self.messages.get_or_default(delivery.id());
@@ -261,11 +268,14 @@ impl Checks {
     pub(super) fn crashed(&mut self) {
         self.is_closed = true;
         self.hooks.clear();
-        self.crashed.push(self.life);
+        self.unfinished.push(self.life);
     }
 
     pub(super) fn end(&mut self, report: &Report, time: Time) -> Result<(), Broken> {
         self.is_closed = true;
+        if self.is_deaf() {
+            return self.end_unheard(report, time);
+        }
         let totals = &report.totals;
         match &report.error {
             None => {}

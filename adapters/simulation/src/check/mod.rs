@@ -7,6 +7,7 @@
 mod batching;
 mod calls;
 mod checks;
+mod deaf;
 mod facts;
 mod few;
 mod hand;
@@ -34,8 +35,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use mayhem_core::{
-    Broker, Clock, Control, Delivery, DeliveryKey, Event, Instant, Message, MessageId, Plan,
-    Report, Verdict,
+    Broker, Clock, Control, Delivery, DeliveryKey, Event, Instant, MessageId, Plan, Report, Verdict,
 };
 
 pub use self::checks::Promises;
@@ -194,30 +194,6 @@ impl Checker {
         self.check(|checks, now| {
             checks.branch_failures += 1;
             checks.error_at = now;
-            Ok(())
-        });
-    }
-
-    /// The key of a message that has just come cannot be told, which is to be told once. To be
-    /// called before the function that tells keys panics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use mayhem_core::{Message, OrderKey};
-    /// use mayhem_sim::Checker;
-    ///
-    /// fn key_of(checker: &Checker, message: &Message) -> Option<OrderKey> {
-    ///     let Ok(text) = std::str::from_utf8(&message.payload) else {
-    ///         checker.key_panics(message);
-    ///         panic!("not a text");
-    ///     };
-    ///     Some(OrderKey::of(text))
-    /// }
-    /// ```
-    pub fn key_panics(&self, message: &Message) {
-        self.check(|checks, now| {
-            checks.key_panics(message, now);
             Ok(())
         });
     }

@@ -7,7 +7,7 @@
 use mayhem_core::{DeliveryKey, MessageId, NackedHead, Verdict};
 
 use super::checks::{Checks, End, Generation, Mark, Message, delivery_of};
-use super::{Broken, Time};
+use super::{Broken, Checker, Time};
 use crate::fingerprint::Map;
 
 /// What is known of the keys of one consumer.
@@ -27,6 +27,32 @@ struct Shed {
 }
 
 type KeyOf = fn(&MessageId) -> u64;
+
+impl Checker {
+    /// The key of a message that has just come cannot be told, which is to be told once. To be
+    /// called before the function that tells keys panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use mayhem_core::{Message, OrderKey};
+    /// use mayhem_sim::Checker;
+    ///
+    /// fn key_of(checker: &Checker, message: &Message) -> Option<OrderKey> {
+    ///     let Ok(text) = std::str::from_utf8(&message.payload) else {
+    ///         checker.key_panics(message);
+    ///         panic!("not a text");
+    ///     };
+    ///     Some(OrderKey::of(text))
+    /// }
+    /// ```
+    pub fn key_panics(&self, message: &mayhem_core::Message) {
+        self.check(|checks, now| {
+            checks.key_panics(message, now);
+            Ok(())
+        });
+    }
+}
 
 impl Checks {
     /// One of a key at a time, and in the order in which they were received.
@@ -207,11 +233,11 @@ impl Checks {
         self.keys.shed.insert(key, after);
     }
 
-    /// Whether a message that was shed has come again before another delivery came.
+    /// Whether a message that was shed has come again, with its key, before another delivery came.
     fn is_back(&self, shed: &Shed, before: u64) -> bool {
         let generations = self.messages.get(&shed.id).map(|it| &it.generations);
         let mut generations = generations.into_iter().flatten();
-        generations.any(|it| it.serial > shed.serial && it.serial < before)
+        generations.any(|it| it.serial > shed.serial && it.serial < before && !it.is_keyless)
     }
 
     fn check_shed_first(&self, name: &DeliveryKey, key: u64) -> Result<(), Broken> {

@@ -41,6 +41,9 @@ impl Checks {
         if running <= concurrency {
             self.limits.permits = 0;
         }
+        if self.is_deaf() {
+            return self.check_stopping(stats, time);
+        }
         let room = if may_overshoot {
             3 * prefetch
         } else {
