@@ -127,6 +127,12 @@ fn handlers_are_cancelled_when_the_drain_is_over_and_nacked_not_as_an_attempt() 
     let report = rig.finish();
 
     assert_eq!((report.totals.nacked, report.totals.abandoned), (2, 0));
+    let nack = Settle::Nack {
+        after: seconds(0),
+        counted: false,
+    };
+    let settled = rig.broker.settled();
+    assert!(settled.iter().all(|(_, it, _)| *it == nack), "{settled:?}");
     assert_eq!(rig.clock.now().as_nanos(), 20_000_000_000);
     assert_eq!(
         phases(&rig),
