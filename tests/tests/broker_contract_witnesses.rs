@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -105,8 +105,10 @@ fn every_broker_that_neglects_a_duty_is_caught() {
     std::panic::set_hook(Box::new(|_| {}));
     let mut uncaught = Vec::new();
     let mut caught = Vec::new();
+    let mut silent: BTreeSet<&str> = checks::<Broken>().iter().map(|check| check.name).collect();
     for wrong in EVERY_WRONG {
         let accusers = accusers(*wrong);
+        silent.retain(|check| !accusers.contains(check));
         match accusers.first() {
             Some(first) => caught.push(format!("{wrong:?}: {first}, {} in all", accusers.len())),
             None => uncaught.push(wrong),
@@ -115,6 +117,7 @@ fn every_broker_that_neglects_a_duty_is_caught() {
     let _ = std::panic::take_hook();
     println!("{}", caught.join("\n"));
     assert!(uncaught.is_empty(), "not caught: {uncaught:?}");
+    assert!(silent.is_empty(), "find fault with nobody: {silent:?}");
 }
 
 /// The checks that find fault with a broker that does this wrong.
