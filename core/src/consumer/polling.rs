@@ -32,7 +32,7 @@ impl Engine<'_> {
         for count in 0..STARTS_MAX {
             self.work += 1;
             if let Some((handle, delivery)) = self.next_start(now) {
-                let (slot, polled) = handlers.start(handle, start(delivery));
+                let (slot, polled) = handlers.start(handle, || start(delivery));
                 self.keep_end(handle, polled);
                 self.watch(now, handle, slot);
                 if is_inline && self.time_poll(handle, watch) {

@@ -104,15 +104,20 @@ impl<F: Future<Output = Finish>> Slots<F> {
         self.banks.iter().all(|bank| bank.ready.sleep())
     }
 
-    /// Takes a handler in and polls it for the first time; returns in which slot it is, and what
-    /// the poll came to. There must be room.
+    /// Takes the handler in that `start` makes and polls it for the first time; returns in which
+    /// slot it is, and what the poll came to. There must be room.
     #[inline]
-    pub(crate) fn start(&mut self, handle: Handle, future: F) -> (usize, Polled) {
+    pub(crate) fn start(&mut self, handle: Handle, start: impl FnOnce() -> F) -> (usize, Polled) {
         let number = self.free.pop().unwrap_or_else(|| self.add(handle));
         let index = number as usize;
         let slot = &mut self.slots[index];
         slot.handle = handle;
-        slot.future.set(Some(future));
+        // It is empty. Because the compiler knows that as well, nothing is dropped when it is filled,
+        // and the future is made here instead of being moved here.
+        if slot.is_taken() {
+            slot.future.set(None);
+        }
+        slot.future.set(Some(start()));
         let polled = slot.poll();
         if !matches!(polled, Polled::Pending) {
             self.free.push(number);
