@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use alloc_counter::{AllocMode, guard_fn};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Serialize, Serializer};
 
@@ -47,11 +48,16 @@ pub(crate) struct Peer<'run> {
 
 impl<'run> Peer<'run> {
     /// A peer that takes `run`'s word for the time and did all `n`.
+    ///
+    /// Its allocations are not counted: that takes as long as to make some of them.
     pub(crate) fn timed(
         name: &'static str,
         mut run: impl FnMut(u64) -> Result<Duration, Failure> + 'run,
     ) -> Self {
-        let run = Box::new(move |n| run(n).map(|time| Sample { count: n, time }));
+        let run = Box::new(move |n| {
+            let time = guard_fn(AllocMode::Ignore, || run(n))?;
+            Ok(Sample { count: n, time })
+        });
         Self { name, run }
     }
 }

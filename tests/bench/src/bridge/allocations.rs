@@ -9,7 +9,7 @@ use super::channels::{AsyncChannel, Channel, Crossfire, Flume, Kanal, Ours, Toki
 use super::{Boxed, CAPACITY};
 use crate::measure::{Effort, Failure, OURS, Row, Unit, interleave_values};
 
-/// Counts for each thread by itself, so that it costs every peer the same nanosecond.
+/// Counts for each thread by itself, where it is not told to ignore them.
 #[global_allocator]
 static ALLOCATOR: AllocCounterSystem = AllocCounterSystem;
 
