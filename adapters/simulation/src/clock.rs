@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -39,7 +40,7 @@ impl SimClock {
             id: self.world.next_serial(),
             world: Arc::clone(&self.world),
             deadline,
-            slot: None,
+            set: None,
         }
     }
 
@@ -116,7 +117,18 @@ struct Sleep {
     world: Arc<World>,
     deadline: Instant,
     id: u64,
-    slot: Option<TimerSlot>,
+    /// The timer, and which waker it has.
+    set: Option<(TimerSlot, WakerName)>,
+}
+
+/// Tells a waker from all others that there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct WakerName(usize, usize);
+
+impl WakerName {
+    fn of(waker: &Waker) -> Self {
+        Self(waker.data().addr(), ptr::from_ref(waker.vtable()).addr())
+    }
 }
 
 impl Future for Sleep {
@@ -124,18 +136,29 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.get_mut();
-        let (deadline, id, slot) = (sleep.deadline, sleep.id, &mut sleep.slot);
-        if sleep.world.set_timer(deadline, id, slot, cx.waker()) {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
+        if sleep.deadline <= sleep.world.now() {
+            return Poll::Ready(());
         }
+        let name = WakerName::of(cx.waker());
+        match &mut sleep.set {
+            // The timer keeps its waker until it is due, so that no other has the same name.
+            Some((_, present)) if *present == name => {}
+            Some((slot, present)) => {
+                sleep.world.replace_waker(*slot, sleep.id, cx.waker());
+                *present = name;
+            }
+            None => {
+                let slot = sleep.world.set_timer(sleep.deadline, sleep.id, cx.waker());
+                sleep.set = Some((slot, name));
+            }
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
+        if let Some((slot, _)) = self.set {
             self.world.forget_timer(self.id, slot);
         }
     }

@@ -55,18 +55,19 @@ impl Timers {
         TimerSlot(slot)
     }
 
-    /// Puts a waker in the place of a timer's, which is returned, if it is another; and if the
-    /// timer has not gone off.
+    /// Puts a waker in the place of a timer's, which is returned; or returns it, if the timer has
+    /// gone off.
     pub(crate) fn replace(
         &mut self,
         TimerSlot(slot): TimerSlot,
         serial: u64,
-        waker: &Waker,
-    ) -> Option<Waker> {
+        waker: Waker,
+    ) -> Waker {
         let slot = &mut self.slots[slot];
-        let present = slot.waker.as_mut().filter(|_| slot.serial == serial)?;
-        let is_new = !present.will_wake(waker);
-        is_new.then(|| std::mem::replace(present, waker.clone()))
+        match &mut slot.waker {
+            Some(present) if slot.serial == serial => std::mem::replace(present, waker),
+            _ => waker,
+        }
     }
 
     /// Forgets a timer; returns its waker, which is to be dropped without a lock held.

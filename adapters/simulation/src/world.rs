@@ -1,7 +1,7 @@
 //! What the executor, the clock and the broker share: the time, the dice and who may run next.
 //!
-//! One lock guards all of it. Nothing foreign runs under it but the clone of a waker: wakers are
-//! collected first and woken, and futures dropped, after the look.
+//! One lock guards all of it, and nothing foreign runs under it: wakers are cloned before, collected
+//! and woken after, and futures dropped after the look.
 
 mod schedule;
 
@@ -193,28 +193,21 @@ impl World {
         serial
     }
 
-    /// Sets a timer, or replaces its waker; `false` when it is due already.
-    pub(crate) fn set_timer(
-        &self,
-        deadline: Instant,
-        id: u64,
-        slot: &mut Option<TimerSlot>,
-        waker: &Waker,
-    ) -> bool {
-        // Dropped after the look: dropping a waker may run foreign code.
-        let replaced = self.state.with(|state| {
-            if deadline <= state.now {
-                return None;
-            }
-            Some(match *slot {
-                Some(slot) => state.timers.replace(slot, id, waker),
-                None => {
-                    *slot = Some(state.timers.set(deadline, id, waker.clone()));
-                    None
-                }
-            })
-        });
-        replaced.is_some()
+    /// Sets a timer that is not due yet.
+    pub(crate) fn set_timer(&self, deadline: Instant, id: u64, waker: &Waker) -> TimerSlot {
+        let waker = waker.clone();
+        self.state
+            .with(|state| state.timers.set(deadline, id, waker))
+    }
+
+    /// Has a timer that is not due yet wake another.
+    pub(crate) fn replace_waker(&self, slot: TimerSlot, id: u64, waker: &Waker) {
+        let waker = waker.clone();
+        let replaced = self
+            .state
+            .with(|state| state.timers.replace(slot, id, waker));
+        // After the look: dropping a waker may run foreign code.
+        drop(replaced);
     }
 
     pub(crate) fn forget_timer(&self, id: u64, slot: TimerSlot) {
