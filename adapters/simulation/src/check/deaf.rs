@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use mayhem_core::{Failure, LeaseToken, MessageId, Phase, Plan, Report, Stats, Verdict};
+use mayhem_core::{DeliveryKey, Failure, Phase, Plan, Report, Stats, Verdict};
 
-use super::checks::{Checks, End, Generation, Mark};
+use super::checks::{Checks, End, Generation, Mark, Start};
 use super::facts::broken;
 use super::{Broken, Checker, Time};
 use crate::{Fact, SettleKind};
@@ -126,12 +126,22 @@ impl Checks {
         Ok(plan)
     }
 
-    /// Where deliveries are not known any more, one that was given away before may begin.
-    pub(super) fn place_unheard(&self, id: &MessageId, token: &LeaseToken) -> usize {
-        let message = self.messages.get(id);
-        let generations = message.map(|it| &it.generations);
-        let place = generations.and_then(|it| it.iter().rposition(|it| it.known.token == *token));
-        place.unwrap_or(usize::MAX)
+    /// One that was given away before begins after all.
+    pub(super) fn start_unheard(&mut self, name: &DeliveryKey, time: Time) -> Start {
+        let generations = self.messages.get_mut(&name.id);
+        let generations = generations.map(|it| &mut it.generations);
+        let waits = |it: &Generation| !it.is_started && it.attempt == name.attempt;
+        let mut start = Start {
+            life: self.life,
+            generation: usize::MAX,
+        };
+        if let Some(generations) = generations
+            && let Some(place) = generations.iter().rposition(waits)
+        {
+            (generations[place].is_started, generations[place].started) = (true, time);
+            start.generation = place;
+        }
+        start
     }
 }
 

@@ -140,10 +140,7 @@ impl Checks {
         self.running += 1;
         self.idle.end();
         if self.is_deaf() {
-            return Ok(Start {
-                life: self.life,
-                generation: self.place_unheard(delivery.id(), delivery.lease_token()),
-            });
+            return Ok(self.start_unheard(&name, time));
         }
         self.check_start(&name, time)?;
         let stolen_at = self.stolen_at.now;
