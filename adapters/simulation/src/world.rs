@@ -1,7 +1,7 @@
 //! What the executor, the clock and the broker share: the time, the dice and who may run next.
 //!
-//! One lock guards all of it, and nothing foreign runs under it: wakers are cloned before, collected
-//! and woken after, and futures dropped after the look.
+//! One lock guards all of it, and nothing foreign runs under it: wakers are cloned before the look,
+//! collected in it and woken after it, and futures are dropped after it.
 
 mod schedule;
 
