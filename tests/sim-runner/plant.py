@@ -5,7 +5,8 @@ usage: cp -r WORKSPACE COPY && python3 COPY/tests/sim-runner/plant.py COPY && cd
        RUSTFLAGS="--cfg mayhem_bug" cargo run --release -p mayhem-sim-runner -- --bugs
 
 Each bug is a place in the engine and what is to stand there instead; B("name") asks whether the bug
-of that name is the one to be hunted. A place that is not found any more is printed and is a failure.
+of that name is the one to be hunted. A place that is not found any more is printed and is a failure,
+here and of the test in `tests/plants.rs`, which reads this list: one place in a line, in single quotes.
 """
 
 import os
