@@ -1,5 +1,6 @@
 //! How long something takes lately: a histogram that forgets.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::Instant;
@@ -11,6 +12,8 @@ use crate::metrics::{BUCKETS, Tally, bucket_of, nanos_at};
 #[derive(Debug)]
 pub(super) struct Sketch {
     weights: Box<[u64; BUCKETS]>,
+    /// Outside of these all of them are zero: what takes about as long is in few buckets.
+    used: Range<usize>,
     decayed_at: Instant,
     /// The quantile, until something is added or forgotten: it takes a walk through all weights.
     p99: Option<Duration>,
@@ -20,6 +23,7 @@ impl Sketch {
     pub(super) fn new() -> Self {
         Self {
             weights: Box::new([0; BUCKETS]),
+            used: 0..0,
             decayed_at: Instant::ZERO,
             p99: None,
         }
@@ -29,7 +33,13 @@ impl Sketch {
     pub(super) fn add(&mut self, now: Instant, Tally { nanos, count }: Tally) {
         self.decay(now);
         self.p99 = None;
-        let weight = &mut self.weights[bucket_of(nanos)];
+        let bucket = bucket_of(nanos);
+        self.used = if self.used.is_empty() {
+            bucket..bucket + 1
+        } else {
+            self.used.start.min(bucket)..self.used.end.max(bucket + 1)
+        };
+        let weight = &mut self.weights[bucket];
         *weight = weight.saturating_add(count.saturating_mul(WEIGHT));
     }
 
@@ -42,13 +52,16 @@ impl Sketch {
     }
 
     fn look_for_p99(&self) -> Duration {
-        let weights = self.weights.iter();
-        let total = weights.fold(0_u64, |sum, weight| sum.saturating_add(*weight));
+        let weights = &self.weights[self.used.clone()];
+        let total = weights
+            .iter()
+            .fold(0_u64, |sum, weight| sum.saturating_add(*weight));
         if total == 0 {
             return Duration::ZERO;
         }
         let rank = (total - total / 100).max(1);
-        let nanos = nanos_at(self.weights.iter().copied(), rank).unwrap_or(0);
+        let buckets = self.used.clone().zip(weights.iter().copied());
+        let nanos = nanos_at(buckets, rank).unwrap_or(0);
         Duration::from_nanos(nanos)
     }
 
@@ -62,7 +75,8 @@ impl Sketch {
         self.decayed_at = self.decayed_at + STEP * steps;
         self.p99 = None;
         let (halves, rest) = (steps / STEPS, steps % STEPS);
-        for weight in self.weights.iter_mut().filter(|weight| **weight > 0) {
+        let weights = self.weights[self.used.clone()].iter_mut();
+        for weight in weights.filter(|weight| **weight > 0) {
             *weight = weight.checked_shr(halves).unwrap_or(0);
             for _ in 0..rest {
                 // In this order: no product is too large.

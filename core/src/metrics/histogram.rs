@@ -58,7 +58,7 @@ impl Histogram {
         let count = self.count();
         // Rounded up: the quantile is one of those seen. Saturates, NaN to 0.
         let rank = ((fraction * count as f64).ceil() as u64).clamp(1, count.max(1));
-        let nanos = nanos_at(self.counts.iter().copied(), rank).unwrap_or(0);
+        let nanos = nanos_at(self.counts.iter().copied().enumerate(), rank).unwrap_or(0);
         Duration::from_nanos(nanos.min(self.max_nanos))
     }
 
@@ -149,10 +149,11 @@ fn last_of(bucket: usize) -> u64 {
     ((SHARE + share) << shift) + ((1 << shift) - 1)
 }
 
-/// The end of the bucket that holds the duration of that rank, from 1; `None` without one.
-pub(crate) fn nanos_at(counts: impl Iterator<Item = u64>, rank: u64) -> Option<u64> {
+/// The end of the bucket that holds the duration of that rank, from 1; `None` without one. Buckets
+/// that are left out are empty.
+pub(crate) fn nanos_at(counts: impl Iterator<Item = (usize, u64)>, rank: u64) -> Option<u64> {
     let mut below = 0_u64;
-    for (bucket, count) in counts.enumerate() {
+    for (bucket, count) in counts {
         below = below.saturating_add(count);
         if below >= rank {
             return Some(last_of(bucket));
