@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::calls::{Answer, Calling, begin, poll_call};
 use super::delivering::{Delivering, Running, Stage};
 use super::engine::{Engine, drop_quietly};
@@ -15,10 +16,7 @@ use crate::{BrokerCall, Delivery, Event, Instant, Phase, Pull, Received};
 /// The call of `receive` and what is to follow it.
 pub(super) struct Intake<'a> {
     source: Source,
-    /// The batch that was received last, until all of it is taken up.
-    received: Vec<Received>,
-    /// How many of those were taken up: what is left of them may be used again.
-    taken: usize,
+    batch: Batch,
     call: Option<Calling<'a, Vec<Received>>>,
     retry_at: Instant,
     failures: u32,
@@ -42,8 +40,7 @@ impl Intake<'_> {
     pub(super) fn new(flow: Flow) -> Self {
         Self {
             source: Source::default(),
-            received: Vec::new(),
-            taken: 0,
+            batch: Batch::default(),
             call: None,
             retry_at: Instant::ZERO,
             failures: 0,
@@ -69,8 +66,7 @@ impl Intake<'_> {
     /// Expects nothing any more, and takes up nothing of what has come.
     pub(super) fn forget(&mut self) {
         self.close_for_good();
-        self.received = Vec::new();
-        self.taken = 0;
+        self.batch.replace(Vec::new());
     }
 
     /// Drops a call that waits for messages: the next one may be for something else.
@@ -87,16 +83,7 @@ impl Intake<'_> {
 
     /// The next message to take in.
     pub(super) fn next(&self) -> Option<&Received> {
-        self.received.get(self.taken)
-    }
-
-    /// Notes that the next message was taken in; gives back the room of a batch that was.
-    fn advance(&mut self) {
-        self.taken += 1;
-        if self.taken >= self.received.len() {
-            self.received = Vec::new();
-            self.taken = 0;
-        }
+        self.batch.next()
     }
 
     /// Whether messages come, as far as the broker says.
@@ -107,7 +94,7 @@ impl Intake<'_> {
 
 impl Engine<'_> {
     pub(super) fn poll_intake(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut is_busy = false;
+        let mut is_busy = self.intake.batch.drop_some();
         for _ in 0..CALLS_PER_PASS {
             if self.intake.next().is_some() {
                 break;
@@ -217,8 +204,7 @@ impl Engine<'_> {
                 }
                 self.compact_waiting();
                 self.intake.flow.begin_batch();
-                self.intake.received = batch;
-                self.intake.taken = 0;
+                self.intake.batch.replace(batch);
             }
             Answer::Retryable(error) => {
                 let mut failures = self.intake.failures;
@@ -248,7 +234,7 @@ impl Engine<'_> {
         if is_new || !self.merge(now, hash) {
             self.take_up(now, hash);
         } else {
-            self.intake.advance();
+            self.intake.batch.advance();
         }
         true
     }
@@ -256,8 +242,8 @@ impl Engine<'_> {
     /// Takes up the next message, which is not in hand and whose id has this hash.
     fn take_up(&mut self, now: Instant, hash: IdHash) {
         let is_running = self.stats.phase == Phase::Running;
-        let (load, taken) = (self.load(), self.intake.taken);
-        let Some(Received { message, deadline }) = self.intake.received.get_mut(taken) else {
+        let load = self.load();
+        let Some(Received { message, deadline }) = self.intake.batch.next_mut() else {
             return;
         };
         let bytes = message.payload.len();
@@ -286,7 +272,7 @@ impl Engine<'_> {
             })
         };
         let handle = self.table.insert(now, hash, deadline, delivering);
-        self.intake.advance();
+        self.intake.batch.advance();
         self.stats.outstanding += 1;
         self.stats.bytes += bytes;
         self.stats.buffered += 1;

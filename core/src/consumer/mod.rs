@@ -1,6 +1,7 @@
 //! The consumer: built once, run once.
 
 mod answers;
+mod batch;
 mod builder;
 mod calls;
 mod changing;
