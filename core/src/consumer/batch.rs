@@ -49,6 +49,8 @@ impl Batch {
             return false;
         };
         spent.truncate(spent.len().saturating_sub(DROPPED_MAX));
+        // The room as well: the system takes milliseconds to take back that of a million messages.
+        spent.shrink_to_fit();
         if spent.is_empty() {
             self.spent.pop();
         }
