@@ -122,10 +122,10 @@ impl Checks {
         let is_stopping = self.draining.is_some() || self.is_broken;
         match &generation.end {
             Some((_, ended)) if !is_stopping => {
+                // The consumer may have seen the end only after what was stolen since.
+                let seen = ended.now + self.stolen_at.stolen.saturating_sub(ended.stolen);
                 // Many that are parked are handed back sooner.
-                wanted
-                    .min(CROWDED)
-                    .min(self.last_call(generation) - ended.now)
+                wanted.min(CROWDED).min(self.last_call(generation) - seen)
             }
             _ => Duration::ZERO,
         }
