@@ -120,10 +120,13 @@ impl Checks {
             let Some(failed) = generations.iter().rposition(was_behind) else {
                 continue;
             };
-            let later = &generations[failed + 1..];
-            let is_back = later.last().is_some_and(|it| self.is_waiting(it, time));
-            let is_first = is_back && !later.iter().any(|it| it.is_started);
-            if later.is_empty() || is_first {
+            // What came of it after that may have been poison, or lost before its turn.
+            let is_not_done = match &generations[failed + 1..] {
+                [] => true,
+                [back] => self.is_waiting(back, time),
+                _ => false,
+            };
+            if is_not_done {
                 let detail = format!("{name} starts behind {id}, which is not done");
                 return Err(Broken("key order", detail));
             }
