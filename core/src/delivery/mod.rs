@@ -317,5 +317,5 @@ impl Scope {
     }
 }
 
-/// A larger payload is given back at once, a smaller one with the next message.
+/// A larger payload is given back at once, a smaller one with the batch of the next message.
 const RETIRED_BYTES_MAX: usize = 4096;
