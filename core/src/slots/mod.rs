@@ -112,8 +112,8 @@ impl<F: Future<Output = Finish>> Slots<F> {
         let index = number as usize;
         let slot = &mut self.slots[index];
         slot.handle = handle;
-        // It is empty. Because the compiler knows that as well, nothing is dropped when it is filled,
-        // and the future is made here instead of being moved here.
+        // It is empty. Because the compiler knows that as well, nothing is dropped when it is
+        // filled, and the future is made here instead of being moved here.
         if slot.is_taken() {
             slot.future.set(None);
         }
