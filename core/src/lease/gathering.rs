@@ -54,8 +54,9 @@ impl<T: Leased> LeaseTable<T> {
             self.gathering.extensions.reserve_exact(capacity);
         }
         let mut looked = 0;
-        // Bounded: those that turn out not to need it are looked at as well.
-        let looks_max = 2 * count_max.min(self.leases.len());
+        // Bounded: those that turn out not to need it are looked at as well. As many as one poll
+        // may look at are, however small a batch is: what is due goes into one call.
+        let looks_max = (2 * count_max.min(self.leases.len())).max(GATHER_COUNT_MAX);
         let looks = GATHER_COUNT_MAX.min(looks_max.saturating_sub(self.gathering.looked));
         while self.gathering.count < count_max && looked < looks {
             let handle = match self.waiting.pop_first() {

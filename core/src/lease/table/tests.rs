@@ -109,6 +109,25 @@ fn batches_are_full_and_hold_the_earliest_deadlines_first() {
 }
 
 #[test]
+fn settled_leases_that_are_due_take_no_place_in_a_small_batch() {
+    let mut table = table(4, LEASE * 100);
+    for number in 0..24 {
+        let deadline = at(10) + Duration::from_millis(10 * number);
+        let handle = insert(&mut table, at(0), &number.to_string(), deadline);
+        if number < 20 {
+            table.settle(handle);
+        }
+    }
+
+    let counts: Vec<usize> = batches(&mut table, at(6))
+        .iter()
+        .map(|batch| batch.extensions.len())
+        .collect();
+
+    assert_eq!(counts, [4], "in one call");
+}
+
+#[test]
 fn only_a_few_calls_are_on_their_way_and_the_rest_still_runs_out() {
     let mut table = table(1, LEASE * 100);
     let handles: Vec<Handle> = (0..9)
