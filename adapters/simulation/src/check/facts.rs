@@ -85,14 +85,13 @@ impl Checks {
     }
 
     /// What the broker has leased is not asked for while what came before it takes all the room in
-    /// bytes; what comes of that may be merged with what is lost by then.
+    /// bytes, and some was leased for a consumer before this one. Where it is then too late to
+    /// extend it, what comes of its message may be merged with what is lost by then.
     fn could_be_kept(&mut self, fact: &Fact, token: &LeaseToken) -> bool {
-        if !self.promises.is_limited_by_bytes() {
-            return true;
-        }
         let is_fresh = self.leases.get(token).is_some_and(|it| it.is_fresh);
+        let may_be_late = self.promises.is_limited_by_bytes() || !self.is_counted(token);
         let message = self.messages.get_or_default(&fact.id);
-        message.was_let_go |= !is_fresh;
+        message.was_let_go |= may_be_late && !is_fresh;
         !message.was_let_go
     }
 
