@@ -3,11 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::process::Command;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::future::{pending, select};
+use futures::task::{ArcWake, waker};
 use mayhem_core::{Clock, Consumer, Control, Delivery, Plan, Report, Verdict};
 use mayhem_smol::SmolClock;
 use rustix::time::{ClockId, clock_gettime};
@@ -92,18 +95,34 @@ fn bytes(n: u64, is_running: bool) -> Result<f64, Failure> {
     let concurrency = if is_running { outstanding } else { 1 };
     let (run, control) = consume(broker, concurrency, outstanding, lease);
     let mut run = pin!(run);
-    let taken = block_on(poll_fn(|cx| {
-        if let Poll::Ready(report) = run.as_mut().poll(cx) {
-            return Poll::Ready(Err(format!("it ended: {report:?}").into()));
+    let woken = Arc::new(Woken::default());
+    let waker = waker(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    // Until it has nothing more to do: what it was given is dropped a part at a time.
+    loop {
+        // Relaxed: nobody else wakes it before it waits for its timer.
+        woken.0.store(false, Ordering::Relaxed);
+        if let Poll::Ready(report) = run.as_mut().poll(&mut cx) {
+            return Err(format!("it ended: {report:?}").into());
         }
         let stats = control.stats();
         let is_there = stats.outstanding == outstanding && stats.running == concurrency;
-        if is_there {
-            return Poll::Ready(resident_bytes());
+        if !woken.0.load(Ordering::Relaxed) {
+            let taken = is_there.then(resident_bytes);
+            let taken = taken.ok_or_else(|| format!("it waits: {stats:?}"))??;
+            return Ok((taken as f64 - before as f64) / n as f64);
         }
-        Poll::Pending
-    }))?;
-    Ok((taken as f64 - before as f64) / n as f64)
+    }
+}
+
+/// Whether a consumer wants to be polled again.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl ArcWake for Woken {
+    fn wake_by_ref(woken: &Arc<Self>) {
+        woken.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn poll_times(n: u64) -> Result<Vec<u64>, Failure> {
