@@ -81,12 +81,15 @@ impl Engine<'_> {
     #[inline]
     fn time_poll(&mut self, handle: Handle, watch: &mut Stopwatch) -> bool {
         let nanos = watch.lap(&*self.shared.clock);
-        // Nearly always: most polls end within a tick of a coarse clock.
-        nanos > 0 && self.note_poll(handle, nanos)
+        // Most polls end within a tick of a coarse clock.
+        if nanos > 0 {
+            self.note_poll(handle, nanos);
+        }
+        nanos > 0
     }
 
     #[cold]
-    fn note_poll(&mut self, handle: Handle, nanos: u64) -> bool {
+    fn note_poll(&mut self, handle: Handle, nanos: u64) {
         self.observing.slowest_poll = self.observing.slowest_poll.max(nanos);
         let took = Duration::from_nanos(nanos);
         if took > self.shared.slow_poll
@@ -94,11 +97,10 @@ impl Engine<'_> {
         {
             lease.owner.delivery.check_poll(took);
         }
-        true
     }
 
     pub(super) fn handle_finished(&mut self, now: Instant) -> bool {
-        // Which is so in most passes.
+        // As in most passes.
         if self.acked.is_empty() && self.finished.is_empty() {
             return false;
         }
