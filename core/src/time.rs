@@ -75,7 +75,7 @@ impl Sub for Instant {
 /// The earliest of some instants.
 pub(crate) fn earliest(instants: &[Option<Instant>]) -> Option<Instant> {
     // A loop by hand: it is asked several times in every pass, and an iterator that leaves those
-    // out which are not there takes half as long again.
+    // out which are not there takes a third longer.
     let mut first = None;
     for instant in instants {
         if let Some(instant) = *instant

@@ -49,7 +49,7 @@ pub(crate) struct Peer<'run> {
 impl<'run> Peer<'run> {
     /// A peer that takes `run`'s word for the time and did all `n`.
     ///
-    /// Its allocations are not counted: that takes as long as to make some of them.
+    /// Its allocations are not counted: that takes a consumer some nanoseconds per message.
     pub(crate) fn timed(
         name: &'static str,
         mut run: impl FnMut(u64) -> Result<Duration, Failure> + 'run,

@@ -88,7 +88,7 @@ impl Buckets {
         }
     }
 
-    /// Removes an entry; returns whether it was there.
+    /// Removes the entry of a slot, which has one at the most; returns whether it was there.
     pub(super) fn remove(&mut self, hash: u32, slot: u32) -> bool {
         let mask = self.buckets.len() - 1;
         let home = hash as usize & mask;
@@ -138,7 +138,7 @@ impl Bucket {
         self.hashes[PASSED]
     }
 
-    /// The places that have this hash, as bits; one without an entry may have it as well.
+    /// The places that have this hash, as bits; if it is zero, those without an entry as well.
     fn matches(&self, hash: u32) -> u64 {
         places(&self.hashes, hash)
     }
